@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -172,8 +173,9 @@ func (s *Server) ListState(tools int, staleSeconds float64) {
 	})
 }
 
-// Breaker says which state the circuit breaker is in: closed, half_open or open.
+// Breaker says which state the circuit breaker is in: closed, half_open (or half-open) or open.
 func (s *Server) Breaker(state string) {
+	state = strings.ReplaceAll(state, "-", "_")
 	s.set(func() {
 		for _, name := range breakerStates {
 			s.vectors.breaker.WithLabelValues(s.slug, name).Set(oneIf(name == state))

@@ -1,5 +1,7 @@
 package metrics
 
+import "slices"
+
 // Prefix opens the name of every metric of our own.
 const Prefix = "mcp_sidecar_"
 
@@ -12,7 +14,13 @@ type Row struct {
 }
 
 // Table lists every metric of our own in the order of the README. The Go runtime's (go_*) and the process' (process_*) come on top.
-func Table() []Row { return append([]Row(nil), table...) }
+func Table() []Row {
+	rows := slices.Clone(table)
+	for i := range rows {
+		rows[i].Labels = slices.Clone(rows[i].Labels)
+	}
+	return rows
+}
 
 var table = []Row{
 	{"requests_total", "counter", []string{"server", "method", "outcome"}, "MCP requests answered. outcome: ok, tool_error (the server says the tool failed), denied, error."},
