@@ -1,0 +1,13 @@
+// Package upstream speaks MCP to one external server.
+//
+// It owns the detection of the server's era and transport, sessions at legacy servers, the exchange of one request with everything that comes before its answer, the standing stream for
+// unsolicited notifications, the circuit breaker, and the limits on what a server may send.
+//
+// It deliberately does not know callers, policy, names shown to agents, or where credentials come from: it is given headers.
+//
+// Invariants: a request is sent at most once unless it certainly did not run; nothing of one Conn reaches another; every outgoing header is built here from nothing; ids and progress tokens on the
+// wire are our own.
+//
+// Lifetimes: a Server lives as long as one revision of its configuration; Close waits for its goroutines. A Conn belongs to one downstream session, or for modern clients to one caller; its
+// upstream session is made by the first request and deleted by Close. An Exchange ends with its answer or with Close.
+package upstream
