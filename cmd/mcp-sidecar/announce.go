@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+)
+
+// announce says where everything is. Each line is "name: value", so that a script can find the address that port 0 became. It goes to stdout, unless the audit log is there.
+func (run *program) announce() {
+	out := run.p.Stdout
+	if run.o.auditLog == "-" {
+		out = run.p.Stderr
+	}
+	endpoint, metrics := run.endpoint(), "http://"+reachable(run.metricsListener.Addr().String())+"/metrics"
+	fmt.Fprintf(out, "endpoint: %s\nmetrics: %s\n", endpoint, metrics)
+	run.logger.Info("serving", "endpoint", endpoint, "metrics", metrics, "listen", run.listener.Addr(), "version", readBuild().Version)
+	if !isLoopbackAddress(run.listener.Addr()) {
+		run.logger.Warn("--listen is not on loopback and speaks plain HTTP: put something in front that speaks TLS, or tokens can be read on the way", "listen", run.listener.Addr())
+	}
+	token, ok := run.localAdminToken()
+	switch {
+	case run.o.demo:
+		announceDemo(out, endpoint, run.tokenToPaste(token, ok))
+	case ok:
+		fmt.Fprintf(out, "admin token: in %s\n", run.o.tokenFile())
+	}
+}
+
+// endpoint is where agents connect.
+func (run *program) endpoint() string {
+	if run.o.publicURL != nil {
+		return run.o.publicURL.String() + "/mcp"
+	}
+	return "http://" + reachable(run.listener.Addr().String()) + "/mcp"
+}
+
+func isLoopbackAddress(address net.Addr) bool {
+	tcp, ok := address.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback()
+}
+
+// tokenToPaste is the token that a demo shows. One from the environment is not repeated: terminals are logged.
+func (run *program) tokenToPaste(local string, ok bool) string {
+	switch {
+	case ok:
+		return local
+	case run.o.adminToken != "":
+		return "${" + envAdminToken + "}"
+	}
+	return "${" + envToken + "}"
+}
+
+// announceDemo prints what a newcomer needs.
+func announceDemo(out io.Writer, endpoint, token string) {
+	type entry struct {
+		Type    string            `json:"type"`
+		URL     string            `json:"url"`
+		Headers map[string]string `json:"headers"`
+	}
+	block, _ := json.MarshalIndent(map[string]map[string]entry{"mcpServers": {"sidecar": {
+		Type: "http", URL: endpoint, Headers: map[string]string{"Authorization": "Bearer " + token},
+	}}}, "", "  ") // of texts only: cannot fail
+	fmt.Fprintf(out, "admin token: %s\n\nPaste this into an MCP client:\n\n%s\n\nCtrl-C ends the sidecar.\n", token, block)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"mcpsidecar/configstore/kv/boltkv"
+	"mcpsidecar/internal/secret"
+)
+
+// listenError says that an address could not be listened on.
+type listenError struct {
+	flag, address string
+	cause         error
+}
+
+func (e listenError) Error() string {
+	remedy := "choose another address with " + e.flag
+	switch {
+	case errors.Is(e.cause, syscall.EADDRINUSE):
+		return fmt.Sprintf("%s %s is in use by another program: stop that, or %s", e.flag, e.address, remedy)
+	case errors.Is(e.cause, syscall.EACCES):
+		return fmt.Sprintf("%s %s needs rights that this user does not have: %s", e.flag, e.address, remedy)
+	}
+	return fmt.Sprintf("%s %s cannot be listened on (%v): %s", e.flag, e.address, e.cause, remedy)
+}
+
+func (e listenError) Unwrap() error { return e.cause }
+
+// explain adds to an error of the start what to do about it, where the package that found it cannot know.
+func explain(err error, o options) error {
+	switch {
+	case errors.Is(err, secret.ErrWrongKey):
+		return fmt.Errorf("%w: %s is not the key that %s was made with; start with that one (--key-file). Nothing was changed", err, o.keyPath(), o.storeFile())
+	case errors.Is(err, secret.ErrBadKey), errors.Is(err, os.ErrNotExist) && missing(o.keyPath()):
+		return fmt.Errorf("%w: restore %s from a backup, or name the right file with --key-file; %s cannot be read without it. Nothing was changed", err, o.keyPath(), o.storeFile())
+	case errors.Is(err, boltkv.ErrLocked):
+		return fmt.Errorf("%w: stop the other mcp-sidecar, or choose another --data-dir", err)
+	}
+	return err
+}
+
+func missing(path string) bool {
+	_, err := os.Stat(path)
+	return os.IsNotExist(err)
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"mcpsidecar/admin"
+	"mcpsidecar/configstore"
+	"mcpsidecar/configstore/kv/boltkv"
+	"mcpsidecar/internal/audit"
+	"mcpsidecar/internal/caller"
+	"mcpsidecar/internal/demo"
+	"mcpsidecar/internal/front"
+	"mcpsidecar/internal/metrics"
+	"mcpsidecar/internal/outbound"
+	"mcpsidecar/internal/secret"
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy"
+	"mcpsidecar/proxy/upstream"
+)
+
+// program is everything that runs. It is built from top to bottom and stopped from bottom to top.
+type program struct {
+	o       options
+	p       Process
+	logger  *slog.Logger
+	stops   stops // what ends what was started, the last first
+	meter   *metrics.Metrics
+	keyring *secret.Keyring
+	store   *configstore.Store
+	audit   *audit.Log
+	callers *caller.Authenticator
+	guard   *outbound.Guard
+	proxy   *proxy.Proxy
+	config  *reloader
+	health  *health
+	demo    *demo.Server // nil without --demo
+	api     *admin.API
+
+	listener, metricsListener net.Listener
+	main, metrics             *http.Server
+	failed                    chan error // what a listener that broke says
+}
+
+// serve runs the sidecar until ctx ends or a signal comes. It leaves nothing behind, however far it came.
+func serve(ctx context.Context, o options, p Process) (err error) {
+	run := &program{o: o, p: p, logger: newLogger(p.Stderr, o), failed: make(chan error, 2)}
+	defer func() { err = run.stops.all(err) }()
+	for _, step := range []func(context.Context) error{
+		run.openStore, run.openAudit, run.startDemo, run.newData, run.newControl, run.listen, run.firstToken, run.registerDemo, run.start,
+	} {
+		if err := step(ctx); err != nil {
+			return explain(err, o)
+		}
+	}
+	run.announce()
+	return run.wait(ctx)
+}
+
+// openStore opens the key and the store. Whatever is wrong with either, both are left as they were.
+func (run *program) openStore(ctx context.Context) error {
+	run.meter = metrics.New(metrics.Config{Version: readBuild().Version})
+	keyring, err := run.openKey()
+	if err != nil {
+		return err
+	}
+	engine, err := boltkv.Open(run.o.storeFile())
+	if err != nil {
+		return err
+	}
+	store, err := configstore.Open(ctx, configstore.Config{Engine: engine, Keyring: keyring, Logger: run.log("store"), Observe: run.meter.Store})
+	if err != nil {
+		_ = engine.Close()
+		return fmt.Errorf("opening %s: %w", run.o.storeFile(), err)
+	}
+	run.keyring, run.store = keyring, store
+	run.stops.add(store.Close)
+	return nil
+}
+
+// openKey reads the key; one is made only where there is no store yet that another key could have sealed.
+func (run *program) openKey() (*secret.Keyring, error) {
+	if err := os.MkdirAll(run.o.dataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data directory: %w", err)
+	}
+	_, err := os.Stat(run.o.storeFile())
+	keyring, made, err := secret.LoadKeyring(run.o.keyPath(), os.IsNotExist(err))
+	if err != nil {
+		return nil, err
+	}
+	if made && run.o.keyFile == "" {
+		run.logger.Warn("a key was made beside the store; whoever has both can read the secrets: keep it elsewhere with --key-file, and back it up", "key_file", run.o.keyPath())
+	}
+	return keyring, nil
+}
+
+func (run *program) openAudit(context.Context) (err error) {
+	run.audit, err = audit.Open(audit.Config{
+		Path: run.o.auditLog, Required: run.o.auditRequired, Stdout: run.p.Stdout, Lost: run.meter.AuditLost, Logger: run.log("audit"),
+	})
+	if err != nil {
+		return fmt.Errorf("opening the audit log: %w", err)
+	}
+	run.stops.add(run.audit.Close)
+	return nil
+}
+
+// newData builds the data path: who calls, what may be reached, and the proxy between.
+func (run *program) newData(context.Context) (err error) {
+	run.callers, err = caller.New(caller.Config{Bootstrap: run.o.adminToken, OnUser: run.store.EnsureUser})
+	if err != nil {
+		return fmt.Errorf("%s: %w", envAdminToken, err)
+	}
+	allowed := run.allowedNetworks()
+	run.guard = outbound.NewGuard(allowed)
+	client, err := outbound.New(outbound.Config{AllowPrivate: allowed})
+	if err != nil {
+		return err
+	}
+	run.stops.add(func() error { client.CloseIdleConnections(); return nil })
+	sessionKey, err := run.keyring.Derive("session")
+	if err != nil {
+		return err
+	}
+	run.proxy, err = proxy.New(proxy.Config{
+		Callers: run.callers, Client: client, SessionKey: sessionKey, Metrics: run.meter, Audit: run.audit,
+		Baseline: run.firstCatalog, Version: readBuild().Version, MaxBody: run.o.maxBody, Limits: run.o.limits(), Logger: run.log("proxy"),
+	})
+	if err != nil {
+		return err
+	}
+	run.stops.add(func() error { run.proxy.Close(); return nil })
+	return nil
+}
+
+// allowedNetworks are those of the flag, and with --demo exactly the address of the demo server.
+func (run *program) allowedNetworks() []netip.Prefix {
+	if !run.o.demo {
+		return run.o.allowPrivate
+	}
+	loopback := netip.MustParsePrefix("127.0.0.1/32")
+	run.logger.Warn("--demo lets servers be at 127.0.0.1, where the demo server is; without it loopback is refused like every private network", "allowed", loopback)
+	return append([]netip.Prefix{loopback}, run.o.allowPrivate...)
+}
+
+// firstCatalog stores the first catalog that was seen of a server as the one that is approved.
+func (run *program) firstCatalog(ctx context.Context, serverID string, revision uint64, first policy.Baseline) error {
+	_, err := run.store.ApproveCatalog(ctx, configstore.Catalog{ServerID: serverID, Baseline: first}, revision, true)
+	return err
+}
+
+// newControl builds what configures the data path: the API, and what loads the store's state into it.
+func (run *program) newControl(context.Context) (err error) {
+	run.config = &reloader{store: run.store, callers: run.callers, proxy: run.proxy, logger: run.log("reload")}
+	run.health = &health{store: run.store, audit: run.audit, auditRequired: run.o.auditRequired, meter: run.meter}
+	run.api, err = admin.New(admin.Config{
+		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Reload: run.config.reload, CheckURL: run.guard.CheckURL,
+		Audit: run.audit, Public: run.o.publicURL, Refused: run.meter.AuthFailure, Version: readBuild().Version, Logger: run.log("admin"),
+	})
+	return err
+}
+
+// listen opens both listeners. Nothing is answered before start.
+func (run *program) listen(context.Context) (err error) {
+	if run.listener, err = open("--listen", run.o.listen, &run.stops); err != nil {
+		return err
+	}
+	if run.metricsListener, err = open("--metrics-listen", run.o.metricsListen, &run.stops); err != nil {
+		return err
+	}
+	main := front.Wrap(front.Config{
+		Listen: run.listener.Addr().String(), PublicURL: run.o.publicURL, Logger: run.log("front"), Count: run.meter.HTTP, Refused: run.meter.AuthFailure,
+	}, routes(run.proxy, run.api))
+	watched := front.Wrap(front.Config{Listen: run.metricsListener.Addr().String(), Logger: run.log("front")}, run.health)
+	run.main = front.NewServer(main, run.log("http"))
+	run.metrics = front.NewServer(watched, run.log("http"))
+	if run.o.auditLog == "" {
+		run.logger.Info("calls are not recorded; --audit-log would")
+	}
+	return nil
+}
+
+// start loads the stored state and starts the goroutines: one for each listener, and one that follows the store.
+func (run *program) start(ctx context.Context) error {
+	if err := run.config.reload(ctx); err != nil {
+		return err
+	}
+	run.stops.add(run.config.follow(ctx))
+	run.serve(run.metrics, run.metricsListener)
+	run.serve(run.main, run.listener)
+	run.health.check(ctx)
+	return nil
+}
+
+func (run *program) log(component string) *slog.Logger {
+	return run.logger.With("component", component)
+}
+
+// storeFile is where the store is.
+func (o options) storeFile() string { return filepath.Join(o.dataDir, "sidecar.db") }
+
+// keyPath is where the key is.
+func (o options) keyPath() string {
+	return first(o.keyFile, filepath.Join(o.dataDir, "sidecar.key"))
+}
+
+// tokenFile is where the first admin token is left.
+func (o options) tokenFile() string { return filepath.Join(o.dataDir, "admin.token") }
+
+// limits are those of a call; what is not a flag has the default.
+func (o options) limits() upstream.Limits {
+	return upstream.Limits{Message: o.maxMessage, Call: o.upstreamTimeout, Total: o.upstreamMaxTime, Pages: o.maxPages}
+}
