@@ -2,13 +2,13 @@ package outbound
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"time"
 )
-
-// ErrForbiddenAddress says that a name led to an address that may not be reached. Its wrapping names the host, never the address.
-var ErrForbiddenAddress = errors.New("the address is private, loopback, link-local or reserved, and not allowed by --allow-private-cidrs")
 
 // Config says what may be reached and how long things may take. Zero durations mean the defaults in brackets.
 type Config struct {
@@ -19,21 +19,80 @@ type Config struct {
 	IdleTimeout    time.Duration // of a pooled connection [90s]
 	MaxIdlePerHost int           // [256]: as large as the concurrency, so that calls do not dial
 	MaxHeaderBytes int64         // of an answer [64 KiB]
+
+	resolver *net.Resolver // nil: the system's; tests lie through it
 }
-
-// Guard judges addresses.
-type Guard struct{ allow []netip.Prefix }
-
-// NewGuard returns a guard that refuses everything that is not globally routable except what allow contains.
-func NewGuard(allow []netip.Prefix) *Guard { panic("unbuilt") }
-
-// Check says whether an address may be dialled.
-func (g *Guard) Check(netip.Addr) error { panic("unbuilt") }
-
-// CheckURL judges what can be judged of a URL before it is dialled, for early errors in the management API: scheme http or https, a host, no userinfo, no fragment, and if
-// the host is an address literal, that address.
-func (g *Guard) CheckURL(raw string) error { panic("unbuilt") }
 
 // New returns a client that dials through the guard, follows no redirects (an answer 3xx is returned as it is), reads no environment proxy, sends no Accept-Encoding, speaks
 // HTTP/1.1 and HTTP/2 over TLS.
-func New(Config) (*http.Client, error) { panic("unbuilt") }
+//
+// Its errors name the host and never an address, but for one thing: what http.Client.Do returns is a *url.Error, whose text has the whole URL in it, query included. Cause takes that off.
+func New(config Config) (*http.Client, error) {
+	if err := config.complete(); err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: transport(config), CheckRedirect: stay}, nil
+}
+
+// Cause is what went wrong with a request, without the method and the URL that http.Client puts in front of it: a query may hold a key.
+func Cause(err error) error {
+	var request *url.Error
+	for errors.As(err, &request) {
+		err = request.Err
+	}
+	return err
+}
+
+// complete checks the configuration and fills in what is zero.
+func (c *Config) complete() error {
+	for _, prefix := range c.AllowPrivate {
+		if !prefix.IsValid() {
+			return errors.New("an allowed CIDR is not valid")
+		}
+	}
+	if c.HeaderTimeout < 0 {
+		return errors.New("the header time-out is negative")
+	}
+	return errors.Join(
+		complete("dial time-out", &c.DialTimeout, 5*time.Second),
+		complete("TLS time-out", &c.TLSTimeout, 5*time.Second),
+		complete("idle time-out", &c.IdleTimeout, 90*time.Second),
+		complete("number of idle connections", &c.MaxIdlePerHost, 256),
+		complete("header limit", &c.MaxHeaderBytes, 64<<10),
+	)
+}
+
+func complete[T int | int64 | time.Duration](name string, value *T, standard T) error {
+	if *value < 0 {
+		return fmt.Errorf("the %s is negative", name)
+	}
+	if *value == 0 {
+		*value = standard
+	}
+	return nil
+}
+
+func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// transport is built from nothing rather than from http.DefaultTransport, so that what is not said here is off: no proxy, no cookies, no HTTP/2 without TLS.
+//
+// The buffers keep the 4 KiB of net/http. A larger one would stay with every idle stream and saves next to nothing: longer reads and writes pass it by (see BenchmarkBuffers).
+func transport(config Config) *http.Transport {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	return &http.Transport{
+		Proxy:                  nil,
+		DialContext:            newDialer(config).dial,
+		TLSHandshakeTimeout:    config.TLSTimeout,
+		ResponseHeaderTimeout:  config.HeaderTimeout,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        config.IdleTimeout,
+		MaxIdleConns:           0, // the limit is per host: one busy server must not push out the connections of another
+		MaxIdleConnsPerHost:    config.MaxIdlePerHost,
+		MaxResponseHeaderBytes: config.MaxHeaderBytes,
+		DisableCompression:     true,
+		Protocols:              protocols,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+	}
+}

@@ -1,0 +1,501 @@
+package outbound_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"mcpsidecar/internal/outbound"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+func client(t *testing.T, config outbound.Config) *http.Client {
+	t.Helper()
+	c, err := outbound.New(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.CloseIdleConnections)
+	return c
+}
+
+func get(t *testing.T, c *http.Client, target string) (*http.Response, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := c.Do(request)
+	if err == nil {
+		t.Cleanup(func() { answer.Body.Close() })
+	}
+	return answer, err
+}
+
+func server(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// canary counts the connections that it accepts, all of which are a defeat.
+type canary struct {
+	net.Listener
+	accepted atomic.Int32
+	ended    chan struct{}
+}
+
+func listen(t *testing.T, address string) *canary {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("this machine has no %s: %v", address, err)
+	}
+	c := &canary{Listener: listener, ended: make(chan struct{})}
+	go func() {
+		defer close(c.ended)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			c.accepted.Add(1)
+			conn.Close()
+		}
+	}()
+	t.Cleanup(c.stop)
+	return c
+}
+
+func (c *canary) stop() {
+	c.Close()
+	<-c.ended
+}
+
+func (c *canary) port() string {
+	_, port, _ := net.SplitHostPort(c.Addr().String())
+	return port
+}
+
+// S-01: whatever spells an address of this machine or its network reaches nothing.
+func TestNothingPrivateIsReached(t *testing.T) {
+	lies := resolver(t, map[string][][]string{
+		"four.example":   {{"127.0.0.1"}},
+		"six.example":    {{"::1"}},
+		"mapped.example": {{"::ffff:127.0.0.1"}},
+		"zero.example":   {{"0.0.0.0", "::"}},
+		"both.example":   {{"127.0.0.1", "::1", "169.254.169.254", "10.0.0.1"}},
+		"nat64.example":  {{"64:ff9b::7f00:1"}},
+	})
+	c := client(t, outbound.WithResolver(outbound.Config{}, lies))
+	hosts := []string{
+		"127.0.0.1", "127.0.0.2", "[::1]", "[::ffff:127.0.0.1]", "[::]", "0.0.0.0", "localhost", "[64:ff9b::7f00:1]", "[2002:7f00:1::1]",
+		"four.example", "six.example", "mapped.example", "zero.example", "both.example", "nat64.example",
+	}
+	canaries := []*canary{listen(t, "127.0.0.1:0")}
+	if own, ok := privateAddress(t); ok {
+		canaries = append(canaries, listen(t, net.JoinHostPort(own, "0")))
+		hosts = append(hosts, own)
+	}
+	if six, err := net.Listen("tcp", "[::1]:0"); err == nil {
+		six.Close()
+		canaries = append(canaries, listen(t, "[::1]:0"))
+	}
+	for _, trap := range canaries {
+		for _, host := range hosts {
+			for _, scheme := range []string{"http", "https"} {
+				_, err := get(t, c, scheme+"://"+host+":"+trap.port()+"/")
+				if !errors.Is(err, outbound.ErrForbiddenAddress) {
+					t.Errorf("%s %s: %v, want ErrForbiddenAddress", scheme, host, err)
+				}
+			}
+		}
+	}
+	for _, trap := range canaries {
+		trap.stop()
+		if n := trap.accepted.Load(); n > 0 {
+			t.Errorf("%s was connected to %d times", trap.Addr(), n)
+		}
+	}
+}
+
+// privateAddress is an address of this machine beyond loopback that a stranger must not lead to.
+func privateAddress(t *testing.T) (string, bool) {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, address := range addresses {
+		prefix, err := netip.ParsePrefix(address.String())
+		if err == nil && prefix.Addr().Is4() && !prefix.Addr().IsLoopback() && outbound.NewGuard(nil).Check(prefix.Addr()) != nil {
+			return prefix.Addr().String(), true
+		}
+	}
+	return "", false
+}
+
+// A name that was harmless when it was judged and is not when it is dialled: the first answer leads to where the operator allows, the second elsewhere.
+func TestRebindingGainsNothing(t *testing.T) {
+	good, trap := pair(t)
+	lies := resolver(t, map[string][][]string{"rebind.example": {{"127.0.0.2"}, {"127.0.0.1"}}})
+	only := []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+	c := client(t, outbound.WithResolver(outbound.Config{AllowPrivate: only}, lies))
+	target := "http://rebind.example:" + trap.port() + "/"
+
+	if err := outbound.NewGuard(only).CheckURL(target); err != nil {
+		t.Fatalf("the name itself is refused: %v", err)
+	}
+	answer, err := get(t, c, target)
+	if err != nil {
+		t.Fatalf("first look-up: %v", err)
+	}
+	io.Copy(io.Discard, answer.Body)
+	c.CloseIdleConnections()
+	if _, err = get(t, c, target); !errors.Is(err, outbound.ErrForbiddenAddress) {
+		t.Errorf("second look-up: %v, want ErrForbiddenAddress", err)
+	}
+	trap.stop()
+	if good.Load() != 1 || trap.accepted.Load() != 0 {
+		t.Errorf("requests where allowed: %d, want 1; connections elsewhere: %d, want 0", good.Load(), trap.accepted.Load())
+	}
+}
+
+// Of an answer that mixes both, only what is allowed is dialled.
+func TestMixedAnswersReachOnlyWhatIsAllowed(t *testing.T) {
+	good, trap := pair(t)
+	lies := resolver(t, map[string][][]string{"mixed.example": {{"127.0.0.1", "127.0.0.2"}}})
+	c := client(t, outbound.WithResolver(outbound.Config{AllowPrivate: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}}, lies))
+	if _, err := get(t, c, "http://mixed.example:"+trap.port()+"/"); err != nil {
+		t.Error(err)
+	}
+	trap.stop()
+	if good.Load() != 1 || trap.accepted.Load() != 0 {
+		t.Errorf("requests where allowed: %d, want 1; connections elsewhere: %d, want 0", good.Load(), trap.accepted.Load())
+	}
+}
+
+// pair is a server on 127.0.0.2 and a canary on 127.0.0.1 with the same port.
+func pair(t *testing.T) (*atomic.Int32, *canary) {
+	t.Helper()
+	trap := listen(t, "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.2:"+trap.port())
+	if err != nil {
+		t.Skipf("this machine has no 127.0.0.2: %v", err)
+	}
+	var requests atomic.Int32
+	good := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests.Add(1) }))
+	good.Listener.Close()
+	good.Listener = listener
+	good.Start()
+	t.Cleanup(good.Close)
+	return &requests, trap
+}
+
+// S-04
+func TestRedirectsAreAnswersLikeOthers(t *testing.T) {
+	trap := listen(t, "127.0.0.1:0")
+	c := client(t, outbound.Config{AllowPrivate: loopback})
+	for _, status := range []int{300, 301, 302, 303, 307, 308} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			s := server(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", "http://127.0.0.1:"+trap.port()+"/")
+				w.WriteHeader(status)
+			})
+			request, _ := http.NewRequestWithContext(t.Context(), method, s.URL, strings.NewReader("{}"))
+			answer, err := c.Do(request)
+			if err != nil {
+				t.Errorf("%s %d: %v", method, status, err)
+				continue
+			}
+			answer.Body.Close()
+			if answer.StatusCode != status {
+				t.Errorf("%s %d: got %d", method, status, answer.StatusCode)
+			}
+		}
+	}
+	trap.stop()
+	if n := trap.accepted.Load(); n > 0 {
+		t.Errorf("a redirect was followed %d times", n)
+	}
+}
+
+// S-08: a control client shows that the environment would lead to the canary.
+func TestProxiesOfTheEnvironmentAreIgnored(t *testing.T) {
+	trap := listen(t, "127.0.0.1:0")
+	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"} {
+		t.Setenv(name, "http://127.0.0.1:"+trap.port())
+	}
+	t.Setenv("NO_PROXY", "")
+	t.Setenv("no_proxy", "")
+	s := server(t, func(http.ResponseWriter, *http.Request) {})
+	port := s.URL[strings.LastIndexByte(s.URL, ':')+1:]
+	lies := resolver(t, map[string][][]string{"server.example": {{"127.0.0.1"}}})
+
+	if _, err := get(t, client(t, outbound.WithResolver(outbound.Config{AllowPrivate: loopback}, lies)), "http://server.example:"+port); err != nil {
+		t.Errorf("with proxies in the environment: %v", err)
+	}
+	if n := trap.accepted.Load(); n > 0 {
+		t.Errorf("the environment's proxy was connected to %d times", n)
+	}
+	control := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment}}
+	defer control.CloseIdleConnections()
+	get(t, control, "http://server.example:"+port)
+	trap.stop()
+	if trap.accepted.Load() == 0 {
+		t.Error("the control client did not use the environment's proxy either: this test shows nothing")
+	}
+}
+
+func TestRequestsCarryNothingOfTheirOwn(t *testing.T) {
+	var seen []http.Header
+	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Header.Clone())
+		http.SetCookie(w, &http.Cookie{Name: "track", Value: "1"})
+	})
+	c := client(t, outbound.Config{AllowPrivate: loopback})
+	for range 2 {
+		if _, err := get(t, c, s.URL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, header := range seen {
+		header.Del("User-Agent")
+		if len(header) > 0 {
+			t.Errorf("request %d carries %v", i+1, header)
+		}
+	}
+}
+
+// what nobody asked to be compressed is not decompressed.
+func TestCompressedAnswersArriveAsTheyAre(t *testing.T) {
+	var bomb bytes.Buffer
+	zip := gzip.NewWriter(&bomb)
+	zip.Write(make([]byte, 16<<20))
+	zip.Close()
+	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.Write(bomb.Bytes())
+	})
+	answer, err := get(t, client(t, outbound.Config{AllowPrivate: loopback}), s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || !bytes.Equal(body, bomb.Bytes()) || answer.Header.Get("Content-Encoding") != "gzip" {
+		t.Errorf("got %d bytes and encoding %q, want the %d that were sent (%v)", len(body), answer.Header.Get("Content-Encoding"), bomb.Len(), err)
+	}
+}
+
+func TestHTTP2OverTLSOnly(t *testing.T) {
+	protocol := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(protocol))
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	clear := httptest.NewUnstartedServer(http.HandlerFunc(protocol))
+	clear.Config.Protocols = new(http.Protocols)
+	clear.Config.Protocols.SetHTTP1(true)
+	clear.Config.Protocols.SetUnencryptedHTTP2(true)
+	clear.Start()
+	t.Cleanup(clear.Close)
+
+	c := client(t, outbound.Config{AllowPrivate: loopback})
+	roots := x509.NewCertPool()
+	roots.AddCert(secure.Certificate())
+	c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
+	for target, want := range map[string]string{secure.URL: "HTTP/2.0", clear.URL: "HTTP/1.1"} {
+		answer, err := get(t, c, target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, _ := io.ReadAll(answer.Body); string(body) != want {
+			t.Errorf("%s is spoken to in %s, want %s", target, body, want)
+		}
+	}
+}
+
+func TestAnswerHeadersAreLimited(t *testing.T) {
+	s := server(t, func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Large", strings.Repeat("x", 70<<10)) })
+	if _, err := get(t, client(t, outbound.Config{AllowPrivate: loopback}), s.URL); err == nil {
+		t.Error("70 KiB of headers were accepted")
+	}
+	if _, err := get(t, client(t, outbound.Config{AllowPrivate: loopback, MaxHeaderBytes: 80 << 10}), s.URL); err != nil {
+		t.Errorf("70 KiB of headers under a limit of 80 KiB: %v", err)
+	}
+}
+
+// As many connections as calls at the same time, and then no more.
+func TestConnectionsAreKept(t *testing.T) {
+	const together = 64
+	var opened atomic.Int32
+	var arrived sync.WaitGroup
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		arrived.Done()
+		arrived.Wait()
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := client(t, outbound.Config{AllowPrivate: loopback})
+	for round := range 5 {
+		arrived.Add(together)
+		var done sync.WaitGroup
+		for range together {
+			done.Go(func() {
+				answer, err := c.Get(s.URL)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				answer.Body.Close()
+			})
+		}
+		done.Wait()
+		if n := opened.Load(); n != together {
+			t.Fatalf("after round %d %d connections have been opened, want %d", round+1, n, together)
+		}
+	}
+}
+
+// Bodies of every size arrive whole, with and without a known length, whatever way they take through the buffers.
+func TestBodiesArriveWhole(t *testing.T) {
+	s := server(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		w.Write(body)
+	})
+	c := client(t, outbound.Config{AllowPrivate: loopback})
+	for _, size := range []int{0, 1, 4095, 4096, 4097, 65535, 65536, 65537, 1 << 20} {
+		sent := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
+		for name, body := range map[string]io.Reader{"known": bytes.NewReader(sent), "chunked": io.MultiReader(bytes.NewReader(sent))} {
+			answer, err := c.Post(s.URL, "application/json", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(answer.Body)
+			answer.Body.Close()
+			if err != nil || !bytes.Equal(got, sent) {
+				t.Errorf("%s, %d bytes: %d came back (%v)", name, size, len(got), err)
+			}
+		}
+	}
+}
+
+func TestErrorsNameTheHostOnly(t *testing.T) {
+	closed := listen(t, "127.0.0.1:0")
+	closed.stop()
+	cut := server(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _ := http.NewResponseController(w).Hijack()
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	})
+	cutPort := cut.URL[strings.LastIndexByte(cut.URL, ':')+1:]
+	lies := resolver(t, map[string][][]string{"server.example": {{"127.0.0.1"}}, "metadata.example": {{"169.254.169.254"}}})
+	c := client(t, outbound.WithResolver(outbound.Config{AllowPrivate: loopback}, lies))
+
+	for _, row := range []struct{ target, want, never string }{
+		{"http://server.example:" + closed.port() + "/?key=sesame", "connecting to server.example: dial tcp: connect: connection refused", "127.0.0.1"},
+		{"http://server.example:" + cutPort + "/?key=sesame", "connection reset by peer", "127.0.0.1"},
+		{"http://metadata.example/?key=sesame", "connecting to metadata.example: dial tcp: " + outbound.ErrForbiddenAddress.Error(), "169.254"},
+		{"http://nobody.example/?key=sesame", "lookup nobody.example: no such host", " on "},
+	} {
+		_, err := get(t, c, row.target)
+		if err == nil {
+			t.Fatalf("%s was reached", row.target)
+		}
+		if !strings.Contains(err.Error(), row.want) || strings.Contains(err.Error(), row.never) {
+			t.Errorf("%s: %q, want %q in it and not %q", row.target, err, row.want, row.never)
+		}
+		if cause := outbound.Cause(err).Error(); strings.Contains(cause, "sesame") || !strings.Contains(cause, row.want) {
+			t.Errorf("%s: the cause is %q", row.target, cause)
+		}
+	}
+}
+
+// What a caller asks an error stays answerable: did it run, is it worth another attempt, was it us who gave up.
+func TestErrorsKeepTheirKind(t *testing.T) {
+	closed := listen(t, "127.0.0.1:0")
+	closed.stop()
+	c := client(t, outbound.WithResolver(outbound.Config{AllowPrivate: loopback}, resolver(t, nil)))
+
+	_, err := get(t, c, "http://"+closed.Addr().String())
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "dial" || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a refused connection: %v, want an OpError of dial and ECONNREFUSED", err)
+	}
+	_, err = get(t, c, "http://nobody.example")
+	var dns *net.DNSError
+	if !errors.As(err, &dns) || !dns.IsNotFound || dns.Server != "" {
+		t.Errorf("an unknown name: %v, want a DNSError without a server", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	request, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+closed.Addr().String(), nil)
+	if _, err = c.Do(request); !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled request: %v, want context.Canceled", err)
+	}
+}
+
+func TestHeaderTimeout(t *testing.T) {
+	release := make(chan struct{})
+	s := server(t, func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	_, err := get(t, client(t, outbound.Config{AllowPrivate: loopback, HeaderTimeout: time.Millisecond}), s.URL)
+	var timeout net.Error
+	if !errors.As(err, &timeout) || !timeout.Timeout() {
+		t.Errorf("a server that is silent: %v, want a time-out", err)
+	}
+}
+
+func TestConfigIsChecked(t *testing.T) {
+	for name, config := range map[string]outbound.Config{
+		"CIDR":            {AllowPrivate: []netip.Prefix{{}}},
+		"dial time-out":   {DialTimeout: -1},
+		"TLS time-out":    {TLSTimeout: -1},
+		"header time-out": {HeaderTimeout: -1},
+		"idle time-out":   {IdleTimeout: -1},
+		"idle":            {MaxIdlePerHost: -1},
+		"header limit":    {MaxHeaderBytes: -1},
+	} {
+		if _, err := outbound.New(config); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCause(t *testing.T) {
+	inner := errors.New("inner")
+	if got := outbound.Cause(&url.Error{Op: "Get", URL: "http://h/?key=sesame", Err: inner}); got != inner {
+		t.Errorf("got %v, want the inner error", got)
+	}
+	if got := outbound.Cause(inner); got != inner {
+		t.Errorf("got %v, want the error itself", got)
+	}
+	if outbound.Cause(nil) != nil {
+		t.Error("no error has a cause")
+	}
+}
