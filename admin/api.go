@@ -2,10 +2,15 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/julienschmidt/httprouter"
 
 	"mcpsidecar/configstore"
 	"mcpsidecar/internal/audit"
@@ -61,7 +66,7 @@ type Config struct {
 	Servers Servers
 	// Reload makes the rest of the program use what was written; it is called after each write and before the answer, so that an answer means that the change holds.
 	Reload   func(context.Context) error
-	CheckURL func(string) error // judges a server's URL early
+	CheckURL func(string) error // judges early an address that a server's record names; it does no I/O
 	Audit    interface{ Changed(audit.Change) error }
 	Public   *url.URL            // our own address as others see it; may be nil
 	Refused  func(reason string) // told why a caller was turned away; may be nil
@@ -69,21 +74,104 @@ type Config struct {
 	Logger   *slog.Logger // nil: discards
 }
 
-// API answers the management API.
-type API struct{}
+// API answers the management API. Everything in it is fixed at creation.
+type API struct {
+	config   Config
+	routes   []Route
+	router   *httprouter.Router
+	beside   map[string]httprouter.Handle // by method and path: what httprouter cannot hold beside a parameter
+	document []byte                       // OpenAPI
+}
 
 // New returns the API.
-func New(Config) (*API, error) { panic("unbuilt") }
+func New(config Config) (*API, error) {
+	if err := config.complete(); err != nil {
+		return nil, err
+	}
+	a := &API{config: config, routes: table(), beside: map[string]httprouter.Handle{}}
+	document, err := describe(a.routes, config.Public, config.Version)
+	if err != nil {
+		return nil, err
+	}
+	a.document = document
+	a.router = a.newRouter()
+	return a, nil
+}
 
-// Route is one route of the API; documents and tests range over them.
-type Route struct {
-	Method, Path string // Path as httprouter has it, with :id
-	Summary      string
-	Admin        bool // only role admin; otherwise admin and user
+func (c *Config) complete() error {
+	switch {
+	case c.Store == nil:
+		return errors.New("admin: a store is required")
+	case c.Callers == nil:
+		return errors.New("admin: an authenticator is required")
+	case c.Servers == nil:
+		return errors.New("admin: a view of the servers is required")
+	case c.Reload == nil, c.CheckURL == nil, c.Audit == nil:
+		return errors.New("admin: Reload, CheckURL and Audit are required")
+	}
+	if c.Refused == nil {
+		c.Refused = func(string) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// newRouter mounts every route. Nothing is redirected: a POST that differs in a slash or in case is not the POST that was meant.
+func (a *API) newRouter() *httprouter.Router {
+	router := &httprouter.Router{
+		HandleMethodNotAllowed: true,
+		NotFound:               a.always(errNotFound),
+		MethodNotAllowed:       a.always(errMethod),
+	}
+	for _, route := range a.routes {
+		handle := a.serve(route)
+		if route.beside {
+			a.beside[route.Method+" "+route.Path] = handle
+			continue
+		}
+		router.Handle(route.Method, route.Path, handle)
+		if route.Method == http.MethodGet {
+			router.Handle(http.MethodHead, route.Path, handle)
+		}
+	}
+	return router
 }
 
 // Routes lists every route.
-func (a *API) Routes() []Route { panic("unbuilt") }
+func (a *API) Routes() []Route { return slices.Clone(a.routes) }
 
-// ServeHTTP answers requests below /api/.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { panic("unbuilt") }
+// ServeHTTP answers requests below /api/. Who asks is settled before anything else is looked at, so that strangers do not even learn which routes exist.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	identity, err := a.config.Callers.Authenticate(r)
+	if err != nil {
+		a.turnAway(w, r, err)
+		return
+	}
+	r = r.WithContext(caller.Into(r.Context(), identity))
+	// The router matches the decoded path; an encoded slash would make one segment look like two.
+	if strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f") {
+		a.fail(w, r, errNotFound)
+		return
+	}
+	if handle, ok := a.beside[r.Method+" "+r.URL.Path]; ok {
+		handle(w, r, nil)
+		return
+	}
+	a.router.ServeHTTP(w, r)
+}
+
+// turnAway answers a request whose sender is not known. What else it sends is not read.
+func (a *API) turnAway(w http.ResponseWriter, r *http.Request, err error) {
+	a.config.Refused(refusalReason(err))
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+	}
+	a.fail(w, r, err)
+}
+
+func (a *API) always(err error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, err) })
+}

@@ -1,0 +1,182 @@
+package admin
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"mcpsidecar/configstore"
+	"mcpsidecar/internal/audit"
+	"mcpsidecar/internal/caller"
+	"mcpsidecar/policy"
+)
+
+func (a *API) listServers(ctx context.Context, req *request, _ nothing) ([]Server, error) {
+	stored, err := a.config.Store.Servers(ctx)
+	if err != nil {
+		return nil, a.fromStore(err)
+	}
+	shown := []Server{}
+	for _, server := range stored {
+		if visible(server, req.caller) {
+			shown = append(shown, shownTo(req.caller, server))
+		}
+	}
+	return shown, nil
+}
+
+func (a *API) getServer(ctx context.Context, req *request, _ nothing) (Server, error) {
+	server, err := a.server(ctx, req)
+	if err != nil {
+		return Server{}, err
+	}
+	return shownTo(req.caller, server), nil
+}
+
+// server returns the server that the path names, if the caller may know of it. What is hidden and what does not exist are one and the same error.
+func (a *API) server(ctx context.Context, req *request) (configstore.Server, error) {
+	if !canonicalID(req.name) {
+		return configstore.Server{}, errNotFound
+	}
+	server, err := a.config.Store.Server(ctx, req.name)
+	if err != nil {
+		return configstore.Server{}, a.fromStore(err)
+	}
+	if !visible(server, req.caller) {
+		return configstore.Server{}, errNotFound
+	}
+	return server, nil
+}
+
+// canonicalID says whether a text is spelled as the ids of servers are; nothing else is ever looked up.
+func canonicalID(text string) bool {
+	if len(text) != 36 {
+		return false
+	}
+	for i, c := range []byte(text) {
+		hyphen := i == 8 || i == 13 || i == 18 || i == 23
+		hex := '0' <= c && c <= '9' || 'a' <= c && c <= 'f'
+		if hyphen != (c == '-') || !hyphen && !hex {
+			return false
+		}
+	}
+	return true
+}
+
+// visible says whether a caller may know of a server: an admin of all of them, anybody else of those that policy lets its user see.
+func visible(server configstore.Server, who *caller.Identity) bool {
+	if who.Role == caller.Admin {
+		return true
+	}
+	compiled, err := policy.Compile(server.Slug, server.Rules, nil)
+	if err != nil {
+		return false
+	}
+	decision := compiled.DecideServer(policy.Request{
+		User: who.User, Mode: policy.Act, Agent: policy.Root, Surface: policy.Tools,
+		Selection: policy.Selection{Given: true, Slugs: []string{server.Slug}},
+	})
+	return decision.Reason != policy.Disabled && decision.Reason != policy.NotVisible
+}
+
+func shownTo(who *caller.Identity, server configstore.Server) Server {
+	if who.Role == caller.Admin {
+		return serverOf(server)
+	}
+	return serverOf(server).redacted()
+}
+
+func (a *API) createServer(ctx context.Context, req *request, in NewServer) (Written, error) {
+	server := configstore.Server{ID: configstore.NewID(), CreatedBy: req.caller.User, UpdatedBy: req.caller.User}
+	if err := a.fill(&server, in); err != nil {
+		return Written{}, err
+	}
+	change := audit.Change{Action: "create", Kind: "server", ID: server.ID, Slug: server.Slug, Fields: changedFields(configstore.Server{}, server)}
+	var stored configstore.Server
+	err := a.commit(ctx, req, change, func() (err error) {
+		stored, err = a.config.Store.CreateServer(ctx, server)
+		return err
+	})
+	if err != nil {
+		return Written{}, err
+	}
+	return a.written(ctx, stored), nil
+}
+
+// fill makes a record of what a request says about a new server.
+func (a *API) fill(server *configstore.Server, in NewServer) error {
+	in.problems = append(slices.Clone(in.problems), in.missing()...)
+	return in.apply(server, a.config.CheckURL)
+}
+
+func (a *API) updateServer(ctx context.Context, req *request, in ServerChange) (Written, error) {
+	before, err := a.server(ctx, req)
+	if err != nil {
+		return Written{}, err
+	}
+	apply := func(server *configstore.Server) error {
+		if err := req.ifMatch.check(revisionTag(server.Revision)); err != nil {
+			return err
+		}
+		server.UpdatedBy = req.caller.User
+		return in.apply(server, a.config.CheckURL)
+	}
+	after := before
+	if err := apply(&after); err != nil { // what is wrong already need not be recorded, nor a transaction begun
+		return Written{}, err
+	}
+	change := audit.Change{Action: "update", Kind: "server", ID: before.ID, Slug: after.Slug, Fields: changedFields(before, after)}
+	var stored configstore.Server
+	err = a.commit(ctx, req, change, func() (err error) {
+		stored, err = a.config.Store.UpdateServer(ctx, before.ID, apply)
+		return err
+	})
+	if err != nil {
+		return Written{}, err
+	}
+	return a.written(ctx, stored), nil
+}
+
+func (a *API) deleteServer(ctx context.Context, req *request, _ nothing) (nothing, error) {
+	server, err := a.server(ctx, req)
+	if err != nil {
+		return nothing{}, err
+	}
+	if err := req.ifMatch.check(revisionTag(server.Revision)); err != nil {
+		return nothing{}, err
+	}
+	change := audit.Change{Action: "delete", Kind: "server", ID: server.ID, Slug: server.Slug}
+	return nothing{}, a.commit(ctx, req, change, func() error { return a.config.Store.DeleteServer(ctx, server.ID) })
+}
+
+// warningGrace is how long an answer waits for the tools that the lists are held against. Warnings are a courtesy.
+const warningGrace = 2 * time.Second
+
+// written shows a server after a write. Only if its tools can be told soon are the lists held against them.
+func (a *API) written(ctx context.Context, server configstore.Server) Written {
+	written := Written{Server: serverOf(server), Warnings: []Validation{}}
+	rules := server.Rules
+	if !rules.Enabled || len(rules.ToolAllowList)+len(rules.ToolDenyList)+len(rules.PlanTools) == 0 {
+		return written
+	}
+	ctx, cancel := context.WithTimeout(ctx, warningGrace)
+	defer cancel()
+	present, err := a.config.Servers.Present(ctx, server.ID)
+	if err != nil {
+		return written
+	}
+	compiled, err := policy.Compile(server.Slug, rules, nil)
+	if err != nil {
+		return written
+	}
+	written.Warnings = validations(compiled.Unmatched(names(present.Tools)))
+	return written
+}
+
+func names(tools []PresentTool) []string {
+	names := make([]string, 0, len(tools))
+	for _, tool := range tools {
+		names = append(names, tool.Name)
+	}
+	return names
+}
