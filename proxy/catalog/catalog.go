@@ -1,17 +1,9 @@
-// Package catalog turns the raw pages of a server's tools/list into tools that can be judged, shown and called.
-//
-// It owns what is done to a listed tool: which ones are dropped (ambiguous names, invalid x-mcp-header annotations, too many, too large), what is cleaned from texts shown to a model, the
-// fingerprint, the exposed definition, and the mirroring of arguments into Mcp-Param-* headers.
-//
-// It deliberately does not fetch, cache or judge, and does not know callers.
-//
-// Invariant: a definition is shown as the server gave it, but for its name, cleaned texts and, where asked, the intent wrapper; unknown members survive byte for byte.
-//
-// Lifetimes: a Catalog is immutable.
 package catalog
 
 import (
-	"net/http"
+	"cmp"
+	"fmt"
+	"slices"
 
 	"mcpsidecar/policy"
 )
@@ -23,15 +15,17 @@ type Limits struct {
 	Description int // characters of one description that are shown [16384]; what is longer is cut
 }
 
-// Tool is one tool of one server.
-type Tool struct {
-	Name     string // original
-	Raw      []byte // the definition as listed
-	Print    policy.Print
-	ReadOnly bool
-	Cleaned  bool // something was removed from its texts before showing
-
-	// unexported: cleaned definition, header parameters, input schema ...
+func (l Limits) withDefaults() Limits {
+	if l.Tools <= 0 {
+		l.Tools = 2000
+	}
+	if l.Definition <= 0 {
+		l.Definition = 256 << 10
+	}
+	if l.Description <= 0 {
+		l.Description = 16384
+	}
+	return l
 }
 
 // Catalog is the present tools of one server.
@@ -41,35 +35,85 @@ type Catalog struct {
 }
 
 // Build makes a catalog from the raw tool objects of all pages. The definitions were read strictly already. A tool whose name occurs twice is dropped altogether.
-func Build(definitions [][]byte, limits Limits) *Catalog { panic("unbuilt") }
+func Build(definitions [][]byte, limits Limits) *Catalog {
+	limits = limits.withDefaults()
+	var warn warnings
+	listed := unambiguous(locateAll(definitions, &warn), &warn)
+	tools := make([]Tool, 0, min(len(listed), limits.Tools))
+	for i, d := range listed {
+		if len(tools) == limits.Tools {
+			warn.more(fmt.Sprintf("The server lists more than %d tools; %d were left out, from %s on.", limits.Tools, len(listed)-i, quote(d.name)))
+			break
+		}
+		tool, found, err := read(d, limits)
+		if err != nil {
+			warn.add("Tool %s was dropped: %v.", quote(d.name), err)
+			continue
+		}
+		found.warn(d.name, limits, &warn)
+		tools = append(tools, tool)
+	}
+	slices.SortFunc(tools, func(a, b Tool) int { return cmp.Compare(a.Name, b.Name) })
+	return &Catalog{Tools: slices.Clip(tools), Warnings: warn.all()}
+}
+
+// locateAll finds the parts of every definition that has a name at all.
+func locateAll(definitions [][]byte, warn *warnings) []definition {
+	listed := make([]definition, 0, len(definitions))
+	for i, text := range definitions {
+		d, ok := locate(text)
+		if !ok || d.name == "" {
+			warn.add("Entry %d of the list was dropped: it is not an object whose name is a string that is not empty.", i+1)
+			continue
+		}
+		listed = append(listed, d)
+	}
+	return listed
+}
+
+// unambiguous drops every definition whose name another one has, too; also when one of the two would be dropped for another reason, since the server might still mean it when it is called.
+func unambiguous(listed []definition, warn *warnings) []definition {
+	times := make(map[string]int, len(listed))
+	for _, d := range listed {
+		times[d.name]++
+	}
+	return slices.DeleteFunc(listed, func(d definition) bool {
+		n := times[d.name]
+		if n > 1 {
+			warn.add("Tool %s was dropped: its name is listed %d times, so it is not clear which tool it means.", quote(d.name), n)
+			times[d.name] = noted
+		}
+		return n > 1 || n == noted
+	})
+}
+
+// noted stands instead of a count for a name that was warned of already.
+const noted = -1
 
 // Find returns the tool with this original name, or nil.
-func (c *Catalog) Find(name string) *Tool { panic("unbuilt") }
+func (c *Catalog) Find(name string) *Tool {
+	i, found := slices.BinarySearchFunc(c.Tools, name, func(t Tool, name string) int { return cmp.Compare(t.Name, name) })
+	if !found {
+		return nil
+	}
+	return &c.Tools[i]
+}
 
 // Baseline is what approving this catalog means.
-func (c *Catalog) Baseline() policy.Baseline { panic("unbuilt") }
+func (c *Catalog) Baseline() policy.Baseline {
+	baseline := make(policy.Baseline, len(c.Tools))
+	for i := range c.Tools {
+		t := &c.Tools[i]
+		baseline[t.Name] = policy.Approval{Print: t.Print, ReadOnly: t.ReadOnly}
+	}
+	return baseline
+}
 
 // Names lists the original names.
-func (c *Catalog) Names() []string { panic("unbuilt") }
-
-// AppendExposed appends the definition as an agent sees it under the exposed name: texts cleaned, and the schema wrapped if intent is true.
-func (t *Tool) AppendExposed(dst []byte, exposed string, intent bool) []byte { panic("unbuilt") }
-
-// InputSchema is the raw input schema.
-func (t *Tool) InputSchema() []byte { panic("unbuilt") }
-
-// HasHeaders says whether arguments are mirrored into headers.
-func (t *Tool) HasHeaders() bool { panic("unbuilt") }
-
-// SetHeaders mirrors arguments (a raw object, or nil) into Mcp-Param-* headers as the 2026-07-28 specification says.
-func (t *Tool) SetHeaders(header http.Header, arguments []byte) error { panic("unbuilt") }
-
-// CheckHeaders holds the Mcp-Param-* headers that a client sent against the arguments: a recognised header that is malformed or differs, or is missing where the argument is present, is an error that
-// names it. Integers are compared as numbers. Unrecognised ones are ignored.
-func (t *Tool) CheckHeaders(header http.Header, arguments []byte) error { panic("unbuilt") }
-
-// EncodeHeader writes a value as a header value, with the Base64 sentinel where it must.
-func EncodeHeader(value string) string { panic("unbuilt") }
-
-// DecodeHeader reads a header value; a malformed sentinel or an invalid character is an error.
-func DecodeHeader(value string) (string, error) { panic("unbuilt") }
+func (c *Catalog) Names() []string {
+	names := make([]string, len(c.Tools))
+	for i := range c.Tools {
+		names[i] = c.Tools[i].Name
+	}
+	return names
+}
