@@ -94,7 +94,7 @@ func (g *Guard) checkHost(host string) error {
 		return g.Check(address)
 	}
 	name := strings.ToLower(strings.TrimSuffix(host, "."))
-	if numeric(name) {
+	if numeric(name) || strings.ContainsFunc(name, notOfNames) {
 		return errBadHost
 	}
 	if name == "localhost" || strings.HasSuffix(name, ".localhost") {
@@ -109,6 +109,15 @@ func (g *Guard) checkLocalhost() error {
 		return nil
 	}
 	return g.Check(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+}
+
+// notOfNames finds what is in no host name. Characters beyond ASCII may be: which address they lead to shows when it is dialled.
+func notOfNames(r rune) bool {
+	switch {
+	case 'a' <= r && r <= 'z', '0' <= r && r <= '9', r > '~':
+		return false
+	}
+	return r != '-' && r != '.' && r != '_'
 }
 
 // numeric finds hosts like 127.1, 2130706433 and 0x7f000001, which some resolvers take for addresses: no domain name ends in a label that is a number.

@@ -145,6 +145,9 @@ func TestCheckURL(t *testing.T) {
 		"http://0x7f000001/":                  "complete IP address",
 		"http://0177.0.0.01/":                 "complete IP address",
 		"http://0x7F.1/":                      "complete IP address",
+		"http://0.0.0.0]/":                    "complete IP address",
+		"http://a$b/":                         "complete IP address",
+		"http://b\u00fccher.example/":         good,
 		"https://localhost.example.com/":      good,
 		"https://mcp.example.com.evil.test/a": good,
 	} {
@@ -164,7 +167,7 @@ func TestCheckURL(t *testing.T) {
 }
 
 func FuzzCheckURLHoldsBack(f *testing.F) {
-	for _, seed := range []string{"http://127.0.0.1/", "https://[::1]:1/", "http://user:x@h/", "http://0x7f.1", "https://mcp.example.com/mcp", "http://[::ffff:10.0.0.1]/"} {
+	for _, seed := range []string{"http://127.0.0.1/", "https://[::1]:1/", "http://user:x@h/", "http://0x7f.1", "https://mcp.example.com/mcp", "http://[::ffff:10.0.0.1]/", "http://0.0.0.0]/"} {
 		f.Add(seed)
 	}
 	guard := outbound.NewGuard(nil)
