@@ -1,6 +1,9 @@
 package rpc
 
-import "errors"
+import (
+	"errors"
+	"strconv"
+)
 
 // What Read can say; a *SyntaxError wraps one of them.
 var (
@@ -9,6 +12,30 @@ var (
 	ErrBatch    = errors.New("batches are not supported")                   // JSON-RPC -32600
 	ErrDepth    = errors.New("the message is nested too deeply")            // JSON-RPC -32600
 )
+
+// The limits of a message, apart from its size, which is the caller's to choose.
+const (
+	// MaxDepth is how deep a message may be nested.
+	MaxDepth = 128
+	// MaxID is how long a string id may be, in bytes as written between its quotes.
+	MaxID = 1 << 10
+	// MaxMethod is how long a decoded method may be, in bytes.
+	MaxMethod = 256
+)
+
+// SyntaxError says what is wrong and where. It never repeats what the message said: a message may hold secrets, and errors are logged.
+type SyntaxError struct {
+	Offset int    // bytes from the start of the text
+	Reason string // one of a fixed set of sentences
+	Err    error  // ErrSyntax, ErrEnvelope, ErrBatch, ErrDepth or ErrTooLarge
+}
+
+func (e *SyntaxError) Error() string {
+	return e.Err.Error() + ": " + e.Reason + " (at byte " + strconv.Itoa(e.Offset) + ")"
+}
+
+// Unwrap returns the sentinel.
+func (e *SyntaxError) Unwrap() error { return e.Err }
 
 // Kind is what a message is.
 type Kind uint8
@@ -21,7 +48,7 @@ const (
 	ErrorResponse                 // id (or null, or none) and error
 )
 
-// Message is one JSON-RPC message. The byte slices are spans of the input.
+// Message is one JSON-RPC message. The byte slices are spans of the input; Method is a string of its own.
 type Message struct {
 	Kind   Kind
 	ID     []byte // raw: a string or an integer; of an ErrorResponse it may be null or absent
@@ -31,46 +58,197 @@ type Message struct {
 	Error  []byte // raw object; nil if absent
 }
 
-// MaxDepth is how deep a message may be nested.
-const MaxDepth = 128
-
 // Read reads one message strictly. Unknown envelope members, a wrong or missing jsonrpc, an id that is null, a fraction or an object, params that are no object, both or neither of result and error: ErrEnvelope.
-func Read(text []byte) (Message, error) { panic("unbuilt") }
-
-// Member is one member of an object: its name decoded, its raw name (with quotes) and raw value as spans.
-type Member struct {
-	Name  string
-	Raw   []byte // the name as it was written, with its quotes
-	Value []byte
+//
+// On an error the message is empty but for its ID, which is set if and only if the error is ErrEnvelope and the text had a valid id: the error response can carry it.
+func Read(text []byte) (Message, error) {
+	if len(text) > maxText {
+		return Message{}, tooLong
+	}
+	s := takeScanner(text)
+	defer s.release()
+	i := s.space(0)
+	switch s.at(i) {
+	case '{':
+		var e envelope
+		if !s.finish(s.envelope(i, &e)) {
+			return Message{}, s.err
+		}
+		return e.judge(text, i)
+	case '[':
+		if !s.finish(s.value(i, 0)) {
+			return Message{}, s.err
+		}
+		return Message{}, &SyntaxError{i, "it is an array", ErrBatch}
+	default:
+		if !s.finish(s.value(i, 0)) {
+			return Message{}, s.err
+		}
+		return Message{}, &SyntaxError{i, "it is not an object", ErrEnvelope}
+	}
 }
 
-// Members splits an object that Read (or Valid) has already accepted into its members; it appends to dst. It does not look into values.
-func Members(dst []Member, object []byte) ([]Member, error) { panic("unbuilt") }
+// span is a part of a text; in an envelope the zero span is absent, for nothing there ends at byte 0.
+type span struct{ from, to int }
 
-// Find returns the raw value of one member of an already accepted object, or nil.
-func Find(object []byte, name string) []byte { panic("unbuilt") }
+func (p span) present() bool { return p.to != 0 }
 
-// Elements splits an array that was already accepted.
-func Elements(dst [][]byte, array []byte) ([][]byte, error) { panic("unbuilt") }
-
-// Valid checks one JSON value by the same strict rules as Read, without the envelope.
-func Valid(text []byte) error { panic("unbuilt") }
-
-// String decodes a raw JSON string that was already accepted; ok is false for any other value.
-func String(raw []byte) (text string, ok bool) { panic("unbuilt") }
-
-// AppendString appends a JSON string literal.
-func AppendString(dst []byte, text string) []byte { panic("unbuilt") }
-
-// Error is a JSON-RPC error object to be written.
-type Error struct {
-	Code    int
-	Message string
-	Data    []byte // raw JSON; nil: none
+func (p span) of(text []byte) []byte {
+	if !p.present() {
+		return nil
+	}
+	return text[p.from:p.to:p.to]
 }
 
-// AppendError appends a whole error response. A nil id is written as null.
-func AppendError(dst, id []byte, e Error) []byte { panic("unbuilt") }
+func (p span) in(text []byte) []byte { return text[p.from:p.to:p.to] }
 
-// AppendResult appends a whole response with a raw result.
-func AppendResult(dst, id, result []byte) []byte { panic("unbuilt") }
+// envelope is where the members of a message are.
+type envelope struct {
+	version, id, method, params, result, err span
+	unknown                                  span // the first member that is none of these
+}
+
+// set notes one member; the scanner has refused a second one of the same name.
+func (e *envelope) set(name []byte, value span) {
+	member := &e.unknown
+	switch string(name) {
+	case "jsonrpc":
+		member = &e.version
+	case "id":
+		member = &e.id
+	case "method":
+		member = &e.method
+	case "params":
+		member = &e.params
+	case "result":
+		member = &e.result
+	case "error":
+		member = &e.err
+	default:
+		if e.unknown.present() {
+			return
+		}
+	}
+	*member = value
+}
+
+// judge turns the envelope of a text that is valid JSON into a message; at is where the object starts.
+func (e *envelope) judge(text []byte, at int) (Message, error) {
+	var m Message
+	validID := validID(e.id.of(text))
+	if validID {
+		m.ID = e.id.of(text)
+	}
+	refuse := func(p span, reason string) (Message, error) {
+		if !p.present() {
+			p.from = at
+		}
+		return Message{ID: m.ID}, &SyntaxError{p.from, reason, ErrEnvelope}
+	}
+	switch {
+	case e.unknown.present():
+		return refuse(e.unknown, "the envelope has a member that JSON-RPC does not know")
+	case !Equal(e.version.of(text), "2.0"):
+		return refuse(e.version, `jsonrpc must be "2.0"`)
+	case e.method.present() && (e.result.present() || e.err.present()):
+		return refuse(e.method, "a message is a request or a response, not both")
+	case e.result.present() && e.err.present():
+		return refuse(e.err, "a response has a result or an error, not both")
+	}
+	var reason string
+	var where span
+	switch {
+	case e.method.present():
+		where, reason = e.judgeCall(text, &m, validID)
+	case e.params.present():
+		where, reason = e.params, "only a request has params"
+	case e.result.present():
+		where, reason = e.judgeResult(text, &m, validID)
+	case e.err.present():
+		where, reason = e.judgeError(text, &m, validID)
+	default:
+		reason = "it has none of method, result and error"
+	}
+	if reason != "" {
+		return refuse(where, reason)
+	}
+	return m, nil
+}
+
+func (e *envelope) judgeCall(text []byte, m *Message, validID bool) (span, string) {
+	m.Kind = Notification
+	if e.id.present() {
+		if !validID {
+			return e.id, badID
+		}
+		m.Kind = Request
+	}
+	if e.params.present() && text[e.params.from] != '{' {
+		return e.params, "params must be an object"
+	}
+	raw := e.method.of(text)
+	if raw[0] != '"' || len(raw) == 2 || len(raw) > 6*MaxMethod+2 {
+		return e.method, badMethod
+	}
+	m.Method = name(raw)
+	if len(m.Method) > MaxMethod {
+		return e.method, badMethod
+	}
+	m.Params = e.params.of(text)
+	return span{}, ""
+}
+
+func (e *envelope) judgeResult(text []byte, m *Message, validID bool) (span, string) {
+	if !validID {
+		return e.id, badID
+	}
+	if text[e.result.from] != '{' {
+		return e.result, "result must be an object"
+	}
+	m.Kind, m.Result = Response, e.result.of(text)
+	return span{}, ""
+}
+
+func (e *envelope) judgeError(text []byte, m *Message, validID bool) (span, string) {
+	if _, ok := ParseError(e.err.of(text)); !ok {
+		return e.err, "error must be an object with an integer code and a string message"
+	}
+	if e.id.present() && !validID {
+		if string(e.id.of(text)) != "null" {
+			return e.id, badID
+		}
+		m.ID = e.id.of(text)
+	}
+	m.Kind, m.Error = ErrorResponse, e.err.of(text)
+	return span{}, ""
+}
+
+const (
+	badID     = "id must be a string of at most 1024 bytes or an integer that every parser reads alike"
+	badMethod = "method must be a string of 1 to 256 bytes"
+)
+
+// validID accepts what every parser reads alike: a bounded string, or an integer without fraction, exponent or negative zero that a double holds exactly.
+func validID(raw []byte) bool {
+	if len(raw) == 0 {
+		return false
+	}
+	if raw[0] == '"' {
+		return len(raw) <= MaxID+2
+	}
+	_, ok := integer(raw)
+	return ok
+}
+
+// integer reads an integer that a double holds exactly.
+func integer(raw []byte) (int64, bool) {
+	const maxDigits = len("-9007199254740991")
+	if len(raw) == 0 || len(raw) > maxDigits || string(raw) == "-0" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64) // the conversion does not escape, so it does not allocate
+	if err != nil || n <= -(1<<53) || n >= 1<<53 {
+		return 0, false
+	}
+	return n, true
+}

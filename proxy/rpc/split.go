@@ -1,0 +1,186 @@
+package rpc
+
+import "bytes"
+
+// Member is one member of an object: its name decoded, its raw name (with quotes) and raw value as spans.
+type Member struct {
+	Name  string
+	Raw   []byte // the name as it was written, with its quotes; AppendObject writes Name where it is nil
+	Value []byte
+}
+
+// cursor walks over text that was accepted already. It does not look into values; whatever the text, it stays in bounds and moves forward.
+type cursor struct {
+	text []byte
+	i    int
+	end  int  // where the last value ended
+	bad  bool // the text is not what was promised
+}
+
+// begin enters an object or array.
+func begin(text []byte, open byte) cursor {
+	c := cursor{text: text, i: skipSpace(text, 0)}
+	c.bad = !c.take(open)
+	return c
+}
+
+// take passes one byte and the white space after it.
+func (c *cursor) take(b byte) bool {
+	if c.i >= len(c.text) || c.text[c.i] != b {
+		return false
+	}
+	c.i = skipSpace(c.text, c.i+1)
+	return true
+}
+
+// more says whether another item follows; first is before the first one. At the end it checks that nothing else follows.
+func (c *cursor) more(first bool, end byte) bool {
+	switch {
+	case c.bad:
+		return false
+	case c.take(end):
+		c.bad = c.i != len(c.text)
+		return false
+	case !first && !c.take(','):
+		c.bad = true
+	}
+	return !c.bad
+}
+
+// value passes one value and the white space after it.
+func (c *cursor) value() []byte {
+	from := c.i
+	to := skipValue(c.text, from)
+	if to < 0 {
+		c.bad = true
+		return nil
+	}
+	c.end, c.i = to, skipSpace(c.text, to)
+	return c.text[from:to:to]
+}
+
+// member passes one member.
+func (c *cursor) member() (name, value []byte) {
+	if c.i >= len(c.text) || c.text[c.i] != '"' {
+		c.bad = true
+		return nil, nil
+	}
+	if name = c.value(); c.bad || !c.take(':') {
+		c.bad = true
+		return nil, nil
+	}
+	return name, c.value()
+}
+
+func (c *cursor) err() error {
+	if c.bad {
+		return &SyntaxError{c.i, "it is not what was accepted before", ErrSyntax}
+	}
+	return nil
+}
+
+// Members splits an object that Read (or Valid) has already accepted into its members; it appends to dst. It does not look into values.
+func Members(dst []Member, object []byte) ([]Member, error) {
+	c := begin(object, '{')
+	for first := true; c.more(first, '}'); first = false {
+		raw, value := c.member()
+		if c.bad {
+			break
+		}
+		dst = append(dst, Member{name(raw), raw, value})
+	}
+	return dst, c.err()
+}
+
+// Find returns the raw value of one member of an already accepted object, or nil.
+func Find(object []byte, name string) []byte {
+	c := begin(object, '{')
+	for first := true; c.more(first, '}'); first = false {
+		raw, value := c.member()
+		if c.bad {
+			return nil
+		}
+		if Equal(raw, name) {
+			return value
+		}
+	}
+	return nil
+}
+
+// Elements splits an array that was already accepted.
+func Elements(dst [][]byte, array []byte) ([][]byte, error) {
+	c := begin(array, '[')
+	for first := true; c.more(first, ']'); first = false {
+		value := c.value()
+		if c.bad {
+			break
+		}
+		dst = append(dst, value)
+	}
+	return dst, c.err()
+}
+
+// skipValue returns the index after the value at i, or -1.
+func skipValue(text []byte, i int) int {
+	if i >= len(text) {
+		return -1
+	}
+	switch text[i] {
+	case '"':
+		return skipString(text, i)
+	case '{', '[':
+		return skipNested(text, i)
+	}
+	from := i
+	for i < len(text) && scalar(text[i]) {
+		i++
+	}
+	if i == from {
+		return -1
+	}
+	return i
+}
+
+// scalar says whether a byte can be of a number or a literal.
+func scalar(c byte) bool {
+	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.' || c == 'E'
+}
+
+func skipNested(text []byte, i int) int {
+	for depth := 0; i < len(text); {
+		switch text[i] {
+		case '"':
+			if i = skipString(text, i); i < 0 {
+				return -1
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth == 0 {
+				return i + 1
+			}
+		}
+		i++
+	}
+	return -1
+}
+
+// skipString looks for the first quote that an even number of backslashes precedes.
+func skipString(text []byte, i int) int {
+	i++
+	for from := i; ; i++ {
+		next := bytes.IndexByte(text[i:], '"')
+		if next < 0 {
+			return -1
+		}
+		i += next
+		slants := i
+		for slants > from && text[slants-1] == '\\' {
+			slants--
+		}
+		if (i-slants)%2 == 0 {
+			return i + 1
+		}
+	}
+}

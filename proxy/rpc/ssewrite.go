@@ -1,0 +1,60 @@
+package rpc
+
+import (
+	"bytes"
+	"io"
+	"strings"
+)
+
+// AppendEvent appends one event of type message with data; id may be empty. Data with line breaks becomes several data lines. An id that an event cannot carry (with a line break or NUL) is left out.
+func AppendEvent(dst []byte, id string, data []byte) []byte {
+	dst = appendEventHead(dst, id)
+	for {
+		line, rest, more := cutLine(data)
+		dst = append(append(append(dst, "data: "...), line...), '\n')
+		if !more {
+			return append(dst, '\n')
+		}
+		data = rest
+	}
+}
+
+// WriteEvent writes what AppendEvent appends, without copying a large data.
+func WriteEvent(w io.Writer, id string, data []byte) error {
+	if len(data) <= 2<<10 || bytes.ContainsAny(data, "\r\n") {
+		m := takeMemory(len(data) + len(id) + 64)
+		defer m.release()
+		_, err := w.Write(AppendEvent(m.bytes[:0], id, data))
+		return err
+	}
+	var room [256]byte
+	if _, err := w.Write(append(appendEventHead(room[:0], id), "data: "...)); err != nil {
+		return err
+	}
+	if _, err := w.Write(data); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n\n")
+	return err
+}
+
+func appendEventHead(dst []byte, id string) []byte {
+	dst = append(dst, "event: message\n"...)
+	if id != "" && !strings.ContainsAny(id, "\r\n\x00") {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
+	}
+	return dst
+}
+
+// cutLine cuts after the first line break: CR, LF or CR LF.
+func cutLine(data []byte) (line, rest []byte, more bool) {
+	i := bytes.IndexAny(data, "\r\n")
+	if i < 0 {
+		return data, nil, false
+	}
+	line, rest = data[:i], data[i+1:]
+	if data[i] == '\r' && len(rest) > 0 && rest[0] == '\n' {
+		rest = rest[1:]
+	}
+	return line, rest, true
+}
