@@ -1,6 +1,17 @@
 package upstream
 
-import "time"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcpsidecar/internal/outbound"
+	"mcpsidecar/proxy/rpc"
+)
 
 // FailureKind says in one word what went wrong with a server.
 type FailureKind string
@@ -32,8 +43,142 @@ type Failure struct {
 	Err        error         // the cause; may hold addresses and URLs, never a credential
 }
 
-func (f *Failure) Error() string { panic("unbuilt") }
+// Error names the server, the kind and the cause.
+func (f *Failure) Error() string {
+	text := "server " + f.Slug + ": " + string(f.Kind)
+	if f.HTTPStatus != 0 {
+		text += " " + strconv.Itoa(f.HTTPStatus)
+	}
+	if f.Err != nil {
+		text += ": " + f.Err.Error()
+	}
+	return text
+}
+
 func (f *Failure) Unwrap() error { return f.Err }
 
 // Sentence says in plain words what happened, naming the server by its slug, without an address or detail that would tell an outsider more than that the server is not available.
-func (f *Failure) Sentence() string { panic("unbuilt") }
+func (f *Failure) Sentence() string {
+	text := "The server " + strconv.Quote(f.Slug) + " " + f.predicate()
+	if f.MayHaveRun {
+		text += "; the outcome is unknown"
+	}
+	return text + "."
+}
+
+// predicate is one and the same for everything that tells apart a closed port, a filtered one, a wrong certificate, a forbidden address and a server that breaks: the difference would let an outsider scan.
+func (f *Failure) predicate() string {
+	switch f.Kind {
+	case TimedOut:
+		if f.MayHaveRun {
+			return "did not answer in time"
+		}
+	case Status:
+		if f.HTTPStatus < 500 && f.HTTPStatus != http.StatusTooManyRequests {
+			return "refused the request with HTTP status " + strconv.Itoa(f.HTTPStatus)
+		}
+		if f.HTTPStatus == http.StatusTooManyRequests {
+			return "takes no more requests at the moment" + retryWords(f.RetryAfter)
+		}
+	case Unauthorized:
+		return "did not accept the credentials it was given"
+	case Insufficient:
+		return "asks for more permissions than the credentials have"
+	case Malformed:
+		return "sent an answer that is not valid"
+	case TooLarge:
+		return "sent a message that is larger than the limit of " + strconv.Itoa(f.Limit) + " bytes"
+	case Open:
+		return "is not available after repeated failures" + retryWords(f.RetryAfter)
+	case Canceled:
+		return "was not waited for because the request was cancelled"
+	case Credential:
+		return "could not be called because no credentials are at hand"
+	}
+	return "is not available"
+}
+
+func retryWords(after time.Duration) string {
+	if after <= 0 {
+		return ""
+	}
+	seconds := int((after + time.Second - 1) / time.Second)
+	return "; try again in " + strconv.Itoa(seconds) + " s"
+}
+
+// What ends an exchange from our side, as the cause of its context.
+var (
+	errSilent = errors.New("no message came within the time limit")
+	errTotal  = errors.New("the answer did not come within the total time limit")
+	errIdle   = errors.New("the stream fell silent")
+	errClosed = errors.New("the connection was closed by us")
+	errAnswer = errors.New("the exchange is over") // it ended well
+)
+
+// failure makes one of this server.
+func (s *Server) failure(kind FailureKind, mayHaveRun bool, err error) *Failure {
+	return &Failure{Kind: kind, Slug: s.cfg.Slug, MayHaveRun: mayHaveRun, Err: err}
+}
+
+func (s *Server) malformed(mayHaveRun bool, format string, args ...any) *Failure {
+	return s.failure(Malformed, mayHaveRun, fmt.Errorf(format, args...))
+}
+
+// broken says what an error of the transport, of reading a body or of a context means.
+func (s *Server) broken(ctx context.Context, mayHaveRun bool, err error) *Failure {
+	if err == rpc.ErrTooLarge {
+		f := s.failure(TooLarge, mayHaveRun, err)
+		f.Limit = s.cfg.Limits.Message
+		return f
+	}
+	if errors.Is(err, outbound.ErrForbiddenAddress) {
+		return s.failure(Forbidden, false, err)
+	}
+	if ctx.Err() != nil {
+		return s.ended(ctx, mayHaveRun)
+	}
+	return s.failure(Unreachable, mayHaveRun, err)
+}
+
+// ended says what the end of a context means.
+func (s *Server) ended(ctx context.Context, mayHaveRun bool) *Failure {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == errSilent, cause == errTotal, cause == errIdle, errors.Is(cause, context.DeadlineExceeded):
+		return s.failure(TimedOut, mayHaveRun, cause)
+	case errors.As(cause, new(*Failure)):
+		f := *cause.(*Failure)
+		f.MayHaveRun = mayHaveRun
+		return &f
+	}
+	return s.failure(Canceled, mayHaveRun, cause)
+}
+
+// refusal says what an HTTP status means that carries no JSON-RPC answer. Below 500 the request was turned away; above, nobody knows.
+func (s *Server) refusal(response *http.Response) *Failure {
+	f := s.failure(Status, response.StatusCode >= 500, nil)
+	f.HTTPStatus = response.StatusCode
+	challenge := strings.Join(response.Header.Values("Www-Authenticate"), ", ")
+	switch {
+	case response.StatusCode == http.StatusUnauthorized:
+		f.Kind, f.Challenge = Unauthorized, challenge
+	case response.StatusCode == http.StatusForbidden && strings.Contains(challenge, "insufficient_scope"):
+		f.Kind, f.Challenge = Insufficient, challenge
+	case response.StatusCode == http.StatusTooManyRequests, response.StatusCode == http.StatusServiceUnavailable:
+		f.RetryAfter = retryAfter(response.Header.Get("Retry-After"), s.cfg.Now())
+	}
+	return f
+}
+
+// maxRetryAfter bounds what a server may make us tell callers.
+const maxRetryAfter = time.Hour
+
+func retryAfter(header string, now time.Time) time.Duration {
+	if seconds, err := strconv.Atoi(header); err == nil {
+		return min(max(0, time.Duration(min(seconds, 1<<20))*time.Second), maxRetryAfter)
+	}
+	if at, err := http.ParseTime(header); err == nil {
+		return min(max(0, at.Sub(now)), maxRetryAfter)
+	}
+	return 0
+}

@@ -1,0 +1,130 @@
+package upstream
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+// inlineSpan is the size up to which a span of the caller is copied rather than referred to.
+const inlineSpan = 4 << 10
+
+// body is what one request sends: text of our own with large spans of the caller spliced in.
+//
+// The transport may go on reading after it has returned, when the answer comes early or a call is given up. The spans then belong to somebody else; so readers read under the lock, and release takes
+// everything away from them.
+type body struct {
+	// Fixed once it is built.
+	text    []byte
+	splices []splice
+	size    int
+	room    [2]splice // of splices, for the usual case
+
+	mu       sync.Mutex // guards what follows; held for copying only
+	released bool
+	sent     bool // some reader has given out everything, so that the server may have all of it
+}
+
+// splice says that span comes after the first at bytes of text.
+type splice struct {
+	at   int
+	span []byte
+}
+
+var errReleased = errors.New("the request was given up")
+
+// begin starts to build; a body is built once.
+func (b *body) begin(room int) {
+	b.text, b.splices = make([]byte, 0, room), b.room[:0]
+}
+
+func (b *body) add(text ...string) {
+	for _, t := range text {
+		b.text = append(b.text, t...)
+	}
+}
+
+func (b *body) span(span []byte) {
+	if len(span) <= inlineSpan {
+		b.text = append(b.text, span...)
+		return
+	}
+	b.splices = append(b.splices, splice{len(b.text), span})
+	b.size += len(span)
+}
+
+func (b *body) end() { b.size += len(b.text) }
+
+// piece returns the i-th piece of contiguous bytes: text and splices in turn.
+func (b *body) piece(i int) (piece []byte, ok bool) {
+	if i > 2*len(b.splices) {
+		return nil, false
+	}
+	if i%2 == 1 {
+		return b.splices[i/2].span, true
+	}
+	from, to := 0, len(b.text)
+	if i > 0 {
+		from = b.splices[i/2-1].at
+	}
+	if i/2 < len(b.splices) {
+		to = b.splices[i/2].at
+	}
+	return b.text[from:to], true
+}
+
+// reader reads the body from its start.
+func (b *body) reader() *bodyReader { return &bodyReader{body: b} }
+
+// GetBody in the form that net/http asks for, with which it tries another connection when nothing was written to a stale one.
+func (b *body) again() (io.ReadCloser, error) { return b.reader(), nil }
+
+// release takes everything away from readers; it returns once none is reading.
+func (b *body) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.released = true
+}
+
+// wasSent says whether the server may have the whole body. Without its last byte a request is no JSON and cannot run.
+func (b *body) wasSent() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sent
+}
+
+// bodyReader is owned by the transport.
+type bodyReader struct {
+	body   *body
+	piece  int
+	offset int
+}
+
+// Read fills p from as many pieces as it takes.
+func (r *bodyReader) Read(p []byte) (n int, err error) {
+	r.body.mu.Lock()
+	defer r.body.mu.Unlock()
+	if r.body.released {
+		return 0, errReleased
+	}
+	for n < len(p) {
+		piece, ok := r.body.piece(r.piece)
+		if !ok {
+			break
+		}
+		copied := copy(p[n:], piece[r.offset:])
+		n, r.offset = n+copied, r.offset+copied
+		if r.offset == len(piece) {
+			r.piece, r.offset = r.piece+1, 0
+		}
+	}
+	if _, more := r.body.piece(r.piece); !more {
+		r.body.sent = true
+		if n == 0 {
+			return 0, io.EOF
+		}
+	}
+	return n, nil
+}
+
+func (r *bodyReader) Close() error { return nil }

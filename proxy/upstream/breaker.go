@@ -1,0 +1,89 @@
+package upstream
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+const (
+	breakerFailures = 5
+	breakerRest     = 30 * time.Second
+	breakerLongest  = 300 * time.Second
+	probeRest       = time.Second // what callers are told while the one probe is under way
+)
+
+// breaker is the one schedule of retries for a server. The counting and the half-open probe are gobreaker's; this adds that the rest grows each time the probe fails.
+type breaker struct {
+	server *Server
+	steps  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	until  atomic.Int64  // UnixNano until which nothing is sent; 0: no rest
+	rest   time.Duration // the last one; owned by changed, which gobreaker calls under its lock
+}
+
+func newBreaker(s *Server) *breaker {
+	b := &breaker{server: s}
+	b.steps = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		Name:          s.cfg.Slug,
+		MaxRequests:   1,
+		Timeout:       breakerRest,
+		ReadyToTrip:   func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		IsSuccessful:  func(err error) bool { return err == nil || !countsAgainst(err.(*Failure)) },
+		IsExcluded:    func(err error) bool { return err != nil && saysNothing(err.(*Failure)) },
+		OnStateChange: func(_ string, _, to gobreaker.State) { b.changed(to) },
+	})
+	return b
+}
+
+// countsAgainst: the server was not there, or broke.
+func countsAgainst(f *Failure) bool {
+	return f.Kind == Unreachable || f.Kind == TimedOut || (f.Kind == Status && f.HTTPStatus >= http.StatusInternalServerError)
+}
+
+// saysNothing: the failure is ours, so that it tells neither way.
+func saysNothing(f *Failure) bool {
+	return f.Kind == Canceled || f.Kind == Credential || f.Kind == Forbidden || f.Kind == Open
+}
+
+func (b *breaker) changed(to gobreaker.State) {
+	switch to {
+	case gobreaker.StateOpen:
+		b.rest = min(max(2*b.rest, breakerRest), breakerLongest)
+		b.until.Store(b.server.cfg.Now().Add(b.rest).UnixNano())
+		b.server.cfg.Breaker("open")
+	case gobreaker.StateHalfOpen:
+		b.server.cfg.Breaker("half_open")
+	case gobreaker.StateClosed:
+		b.rest = 0
+		b.until.Store(0)
+		b.server.cfg.Breaker("closed")
+	}
+}
+
+// allow lets one exchange pass, which must report how it ended, once, or says that the server rests.
+func (b *breaker) allow() (report func(error), failure *Failure) {
+	if left := b.left(); left > 0 {
+		return nil, b.open(left)
+	}
+	report, err := b.steps.Allow()
+	if err != nil {
+		return nil, b.open(max(b.left(), probeRest))
+	}
+	return report, nil
+}
+
+func (b *breaker) left() time.Duration {
+	until := b.until.Load()
+	if until == 0 {
+		return 0
+	}
+	return time.Duration(until - b.server.cfg.Now().UnixNano())
+}
+
+func (b *breaker) open(left time.Duration) *Failure {
+	f := b.server.failure(Open, false, nil)
+	f.RetryAfter = left
+	return f
+}

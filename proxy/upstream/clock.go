@@ -1,0 +1,66 @@
+package upstream
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// clock ends an exchange that takes too long. It is one timer that looks, when it fires, whether something has happened meanwhile; so that what happens costs no more than noting the time.
+type clock struct {
+	// Fixed by start.
+	cancel context.CancelCauseFunc
+	call   time.Duration // without a message
+	idle   time.Duration // without a byte, once streaming
+	total  time.Time
+	timer  *time.Timer
+
+	begun   time.Time
+	message atomic.Int64 // when the last message came, since begun
+	bytes   atomic.Int64 // when the last byte of a stream came, since begun; negative: no stream
+}
+
+func (k *clock) start(cancel context.CancelCauseFunc, call, idle, total time.Duration) {
+	k.cancel, k.call, k.idle, k.begun = cancel, call, idle, time.Now()
+	k.total = k.begun.Add(total)
+	k.bytes.Store(-1)
+	k.timer = time.AfterFunc(min(call, total), k.look)
+}
+
+// streaming says that from now on bytes must come.
+func (k *clock) streaming() {
+	k.bytes.Store(int64(time.Since(k.begun)))
+	if k.idle < k.call {
+		k.timer.Reset(min(k.idle, time.Until(k.total)))
+	}
+}
+
+// sawBytes notes that something came, be it a comment. Of a body that is no stream it means nothing: one byte a second would keep it alive.
+func (k *clock) sawBytes() {
+	if k.bytes.Load() >= 0 {
+		k.bytes.Store(int64(time.Since(k.begun)))
+	}
+}
+
+func (k *clock) sawMessage() { k.message.Store(int64(time.Since(k.begun))) }
+
+func (k *clock) stop() { k.timer.Stop() }
+
+// look ends the exchange if a limit has passed, and else comes back when the next one may.
+func (k *clock) look() {
+	now := time.Since(k.begun)
+	left, cause := k.total.Sub(k.begun)-now, errTotal
+	if l := k.call - (now - time.Duration(k.message.Load())); l < left {
+		left, cause = l, errSilent
+	}
+	if bytes := k.bytes.Load(); bytes >= 0 {
+		if l := k.idle - (now - time.Duration(bytes)); l < left {
+			left, cause = l, errIdle
+		}
+	}
+	if left <= 0 {
+		k.cancel(cause)
+		return
+	}
+	k.timer.Reset(left)
+}

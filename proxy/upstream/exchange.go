@@ -1,0 +1,342 @@
+package upstream
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"mcpsidecar/proxy/rpc"
+)
+
+// Exchange is one request under way. It belongs to one goroutine, but for Reply; to end it from elsewhere, end the context that Do was given.
+type Exchange struct {
+	// Fixed at creation.
+	conn    *Conn
+	call    Call
+	private bool // a question of our own (server/discover, initialize), which is neither repeated nor taken back
+	id      []byte
+	ctx     context.Context // ends with the caller's until the answer is there, then with Close
+	cancel  context.CancelCauseFunc
+	detach  func() bool // lets go of the caller's context
+	report  func(error) // tells the breaker, once; nil: it has been told, or need not be
+	clock   clock
+
+	// Of the attempt under way.
+	link     *link
+	body     *body
+	response *http.Response // nil: HTTP+SSE
+	source   source
+	events   *rpc.EventReader
+	buffer   *rpc.Buffer      // holds the answer, if that is a body
+	inbox    chan rpc.Message // of an HTTP+SSE exchange
+	ready    *rpc.Message     // read by Do already
+
+	streamed bool
+	answered bool  // the answer was returned
+	over     error // what Next returns from now on
+	closed   bool
+
+	idRoom [20]byte
+	first  body // of the first attempt
+}
+
+func (c *Conn) exchange(ctx context.Context, call Call) *Exchange {
+	e := &Exchange{conn: c, call: call}
+	e.id = strconv.AppendInt(e.idRoom[:0], c.ids.Add(1), 10)
+	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	e.detach = context.AfterFunc(ctx, func() { e.cancel(context.Cause(ctx)) })
+	limits := &c.server.cfg.Limits
+	e.clock.start(e.cancel, orDefault(call.Timeout, limits.Call), limits.Idle, max(limits.Total, call.Timeout))
+	if !c.track(e) {
+		e.cancel(errClosed)
+	}
+	return e
+}
+
+// ask sends a question of our own over a link that may not be current yet.
+func (c *Conn) ask(ctx context.Context, l *link, call Call) (*Exchange, *Failure) {
+	e := c.exchange(ctx, call)
+	e.private = true
+	if failure, _ := e.attempt(l); failure != nil {
+		e.fail(failure)
+		e.Close()
+		return nil, failure
+	}
+	return e, nil
+}
+
+// answer reads on to the answer.
+func (e *Exchange) answer() (rpc.Message, *Failure) {
+	for {
+		m, err := e.Next()
+		if err != nil {
+			return rpc.Message{}, err.(*Failure)
+		}
+		if m.Kind == rpc.Response || m.Kind == rpc.ErrorResponse {
+			return m, nil
+		}
+	}
+}
+
+// retry is why a request may be sent a second time; each reason counts once.
+type retry uint8
+
+const (
+	noRetry     retry = 0
+	sessionLost retry = 1 << iota // the server does not know the session: the request did not run
+	eraWrong                      // the server turned out to be of the other era: the request did not run
+	broke                         // the connection broke, and the call may run twice
+)
+
+// start sends the request, again if it certainly did not run or may run twice.
+func (e *Exchange) start() *Failure {
+	for tried := noRetry; ; {
+		l, failure := e.conn.link(e.ctx)
+		if failure != nil {
+			return failure
+		}
+		failure, again := e.attempt(l)
+		if failure == nil || again == noRetry || tried&again != 0 || e.ctx.Err() != nil {
+			return failure
+		}
+		tried |= again
+		switch again {
+		case sessionLost:
+			e.conn.forget(l)
+		case eraWrong:
+			e.conn.server.unlearn(l.known)
+		}
+	}
+}
+
+// attempt sends the request once over a link, and reads as much of the response as it takes to see what it is.
+func (e *Exchange) attempt(l *link) (*Failure, retry) {
+	e.link = l
+	e.renewBody()
+	e.body.request(e.id, &e.call, l.identity)
+	if l.stream != nil {
+		return e.attemptStream(l.stream)
+	}
+	response, failure := e.conn.post(e.ctx, l, e.body, &e.call)
+	if failure != nil {
+		if e.call.Idempotent && failure.Kind == Unreachable && failure.MayHaveRun {
+			return failure, broke
+		}
+		return failure, noRetry
+	}
+	e.response = response
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		return e.refused(response)
+	}
+	return e.open(response), noRetry
+}
+
+// renewBody takes a new body: of the last one's, the transport may still be reading.
+func (e *Exchange) renewBody() {
+	if e.body == nil {
+		e.body = &e.first
+		return
+	}
+	e.body.release()
+	e.body = new(body)
+}
+
+// Streamed says whether the server answers with an event stream, so that something may come before the answer.
+func (e *Exchange) Streamed() bool { return e.streamed }
+
+// Token is the raw progress token that notifications of this exchange carry; nil if none was asked for.
+func (e *Exchange) Token() []byte {
+	if !e.call.Progress {
+		return nil
+	}
+	return e.id
+}
+
+// Era of the server that answers, which decides what must be added to or taken from the answer.
+func (e *Exchange) Era() Era { return e.link.era }
+
+// Next returns the next message of this exchange: notifications and requests of the server, at last the Response or ErrorResponse; after that io.EOF. Other errors are a *Failure. The message is valid until the next call.
+func (e *Exchange) Next() (rpc.Message, error) {
+	if e.over != nil {
+		return rpc.Message{}, e.over
+	}
+	for {
+		m, failure := e.read()
+		if failure != nil {
+			e.fail(failure)
+			return rpc.Message{}, failure
+		}
+		e.clock.sawMessage()
+		pass, failure := e.judge(m)
+		if failure != nil {
+			e.fail(failure)
+			return rpc.Message{}, failure
+		}
+		if pass {
+			return m, nil
+		}
+	}
+}
+
+// judge says whether a message is passed on to the caller.
+func (e *Exchange) judge(m rpc.Message) (pass bool, failure *Failure) {
+	switch m.Kind {
+	case rpc.Notification:
+		if belongsToNoRequest(m.Method) {
+			e.conn.notify(m)
+			return false, nil
+		}
+	case rpc.Request:
+		if e.link.era == Modern {
+			return false, nil // a modern server must not ask, and could not be answered
+		}
+		if m.Method == methodPing {
+			e.conn.pong(e.link, m.ID)
+			return false, nil
+		}
+	default:
+		if !e.isOurs(m) {
+			return false, e.conn.server.malformed(true, "the answer has the id of another request")
+		}
+		e.answered, e.over = true, io.EOF
+		e.settle(nil)
+		return true, nil
+	}
+	e.tellBreaker(nil) // it lives
+	return true, nil
+}
+
+// isOurs compares ids. An error may have none, if the server could not read ours; on a response of our own it is still the answer.
+func (e *Exchange) isOurs(m rpc.Message) bool {
+	return bytes.Equal(m.ID, e.id) || (m.Kind == rpc.ErrorResponse && withoutID(m.ID))
+}
+
+func withoutID(id []byte) bool { return len(id) == 0 || string(id) == "null" }
+
+// belongsToNoRequest: the caller of a request has not asked for these, whatever stream they come on.
+func belongsToNoRequest(method string) bool {
+	switch method {
+	case "notifications/tools/list_changed", "notifications/prompts/list_changed", "notifications/resources/list_changed", "notifications/resources/updated":
+		return true
+	}
+	return false
+}
+
+// More says whether another message has arrived already, so that a writer need not flush yet.
+func (e *Exchange) More() bool {
+	switch {
+	case e.over != nil:
+		return false
+	case e.inbox != nil:
+		return len(e.inbox) > 0
+	}
+	return e.events != nil && e.events.Buffered() > 0
+}
+
+// Reply answers a request of a legacy server. result or failure, the other is nil. It may be called while Next waits.
+func (e *Exchange) Reply(ctx context.Context, id, result []byte, failure *rpc.Error) error {
+	if e.link.era == Modern {
+		return e.conn.server.malformed(false, "a modern server cannot be replied to")
+	}
+	b := new(body)
+	b.reply(id, result, failure)
+	if f := e.conn.deliver(ctx, e.link, b, ""); f != nil {
+		return f
+	}
+	return nil
+}
+
+// fail ends the exchange with a failure.
+func (e *Exchange) fail(f *Failure) {
+	e.over = f
+	e.settle(f)
+}
+
+// settle ends what watches over the exchange: it has its answer or its failure.
+func (e *Exchange) settle(f *Failure) {
+	e.detach()
+	e.clock.stop()
+	e.tellBreaker(f)
+}
+
+func (e *Exchange) tellBreaker(f *Failure) {
+	report := e.report
+	if report == nil {
+		return
+	}
+	e.report = nil
+	if f == nil {
+		report(nil)
+	} else {
+		report(f)
+	}
+}
+
+// Close ends the exchange. Before the answer this cancels: the stream is closed and a legacy server is sent notifications/cancelled.
+func (e *Exchange) Close() {
+	if e.closed {
+		return
+	}
+	e.closed = true
+	if e.over == nil {
+		e.fail(e.conn.server.failure(Canceled, true, errClosed))
+	}
+	if !e.answered {
+		e.takeBack()
+	}
+	if e.body != nil {
+		e.body.release()
+	}
+	if e.events != nil {
+		e.events.Release()
+	}
+	if e.buffer != nil {
+		e.buffer.Release()
+	}
+	e.conn.untrack(e)
+	if e.inbox != nil {
+		e.link.stream.remove(e)
+	}
+	if !e.answered || !e.streamed || e.response == nil || !e.drain() {
+		e.cancel(errAnswer)
+		if e.response != nil {
+			e.response.Body.Close()
+		}
+	}
+}
+
+// drainTime and drainSize bound what is spent on a stream after its answer.
+const (
+	drainTime = time.Second
+	drainSize = 16 << 10
+)
+
+// drain reads the end of a stream whose answer is there, so that the connection can serve again. It is usually there already, but nobody should wait for it.
+func (e *Exchange) drain() bool {
+	body, cancel := e.response.Body, e.cancel
+	return e.conn.server.spawn(func() {
+		defer time.AfterFunc(drainTime, func() { cancel(errAnswer) }).Stop()
+		io.CopyN(io.Discard, body, drainSize)
+		body.Close()
+		cancel(errAnswer)
+	})
+}
+
+// takeBack tells a legacy server that nobody waits any more; at a modern one the closed stream says it.
+func (e *Exchange) takeBack() {
+	l, f := e.link, e.over.(*Failure)
+	if e.private || l == nil || l.era == Modern || !f.MayHaveRun || f.Kind == Unreachable || f.Kind == Status || !e.body.wasSent() {
+		return
+	}
+	b := new(body)
+	b.notification(methodCancelled, []rpc.Member{{Name: "requestId", Value: e.id}})
+	ctx := context.WithoutCancel(e.ctx)
+	e.conn.server.spawn(func() {
+		ctx, cancel := context.WithTimeoutCause(ctx, closeGrace, errSilent)
+		defer cancel()
+		e.conn.deliver(ctx, l, b, methodCancelled)
+	})
+}

@@ -1,0 +1,87 @@
+package upstream
+
+import (
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Values that every request shares; the transport only reads them.
+var (
+	jsonType    = []string{"application/json"}
+	bothTypes   = []string{"application/json, text/event-stream"}
+	streamType  = []string{"text/event-stream"}
+	noEncoding  = []string{"identity"}
+	modernValue = []string{modernVersion}
+)
+
+// ours are the headers that only this package sets, and those that belong to one connection; ConnConfig.Header has no say in them.
+var ours = map[string]bool{
+	"Accept": true, "Accept-Encoding": true, "Content-Type": true, "Content-Length": true, "Content-Encoding": true, "Cache-Control": true, "User-Agent": true, "Host": true,
+	"Mcp-Session-Id": true, "Mcp-Protocol-Version": true, "Mcp-Method": true, "Mcp-Name": true, "Last-Event-Id": true,
+	"Connection": true, "Proxy-Connection": true, "Keep-Alive": true, "Transfer-Encoding": true, "Te": true, "Trailer": true, "Upgrade": true, "Expect": true,
+	"Proxy-Authorization": true, "Idempotency-Key": true, "X-Idempotency-Key": true,
+}
+
+// header builds the headers of one request from nothing: the credentials, then what the transport and the link ask for.
+func (s *Server) header(given http.Header, l *link) http.Header {
+	h := make(http.Header, 16)
+	for name, values := range given {
+		if name := http.CanonicalHeaderKey(name); !ours[name] && !strings.HasPrefix(name, paramPrefix) {
+			h[name] = values
+		}
+	}
+	h["User-Agent"] = s.agent
+	h["Accept-Encoding"] = noEncoding
+	if l.versionHeader != nil {
+		h["Mcp-Protocol-Version"] = l.versionHeader
+	}
+	if l.sessionHeader != nil {
+		h["Mcp-Session-Id"] = l.sessionHeader
+	}
+	return h
+}
+
+// paramPrefix begins the headers that mirror arguments of a tool.
+const paramPrefix = "Mcp-Param-"
+
+// mirror adds the headers in which a modern request repeats parts of its body.
+func mirror(h http.Header, call *Call) {
+	h["Mcp-Method"] = []string{EncodeHeaderValue(call.Method)}
+	if call.Name != "" {
+		h["Mcp-Name"] = []string{EncodeHeaderValue(call.Name)}
+	}
+	for name, values := range call.ParamHeaders {
+		if name := http.CanonicalHeaderKey(name); strings.HasPrefix(name, paramPrefix) {
+			h[name] = values
+		}
+	}
+}
+
+// EncodeHeaderValue returns text as the value of an Mcp-Name or Mcp-Param header: as it is where it is plain, else in base64 between the marks that say so.
+func EncodeHeaderValue(text string) string {
+	if plainHeaderValue(text) {
+		return text
+	}
+	return "=?base64?" + base64.StdEncoding.EncodeToString([]byte(text)) + "?="
+}
+
+func plainHeaderValue(text string) bool {
+	if text == "" {
+		return true
+	}
+	for i := range len(text) {
+		if c := text[i]; (c < 0x20 && c != '\t') || c > 0x7e {
+			return false
+		}
+	}
+	first, last := text[0], text[len(text)-1]
+	if first == ' ' || first == '\t' || last == ' ' || last == '\t' {
+		return false
+	}
+	return !strings.HasPrefix(text, "=?base64?") || !strings.HasSuffix(text, "?=")
+}
+
+func sameHeaders(a, b http.Header) bool { return maps.EqualFunc(a, b, slices.Equal) }
