@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 
 	"mcpsidecar/configstore/kv/boltkv"
@@ -29,20 +28,13 @@ func (e listenError) Error() string {
 
 func (e listenError) Unwrap() error { return e.cause }
 
-// explain adds to an error of the start what to do about it, where the package that found it cannot know.
+// explain adds to an error of the start what to do about it, where the package that found it cannot know the flags.
 func explain(err error, o options) error {
 	switch {
 	case errors.Is(err, secret.ErrWrongKey):
 		return fmt.Errorf("%w: %s is not the key that %s was made with; start with that one (--key-file). Nothing was changed", err, o.keyPath(), o.storeFile())
-	case errors.Is(err, secret.ErrBadKey), errors.Is(err, os.ErrNotExist) && missing(o.keyPath()):
-		return fmt.Errorf("%w: restore %s from a backup, or name the right file with --key-file; %s cannot be read without it. Nothing was changed", err, o.keyPath(), o.storeFile())
 	case errors.Is(err, boltkv.ErrLocked):
 		return fmt.Errorf("%w: stop the other mcp-sidecar, or choose another --data-dir", err)
 	}
 	return err
-}
-
-func missing(path string) bool {
-	_, err := os.Stat(path)
-	return os.IsNotExist(err)
 }

@@ -94,6 +94,9 @@ func (run *program) openKey() (*secret.Keyring, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, warning := range keyring.Warnings() {
+		run.logger.Warn(warning)
+	}
 	if made && run.o.keyFile == "" {
 		run.logger.Warn("a key was made beside the store; whoever has both can read the secrets: keep it elsewhere with --key-file, and back it up", "key_file", run.o.keyPath())
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,7 +48,8 @@ type warnings []struct {
 func newServer(p Process) *cobra.Command {
 	f := &clientFlags{}
 	cmd := group("server", "Register MCP servers and say who may use what of them",
-		newServerList(p, f), newServerGet(p, f), newServerCreate(p, f), newServerUpdate(p, f), newServerDelete(p, f), newServerTest(p, f))
+		newServerList(p, f), newServerGet(p, f), newServerCreate(p, f), newServerUpdate(p, f), newServerDelete(p, f),
+		newServerTest(p, f), newServerTools(p, f), newServerApprove(p, f))
 	cmd.Long = "Register MCP servers and say who may use what of them. A server is named by its slug or its id.\n\n" + clientHelp
 	cmd.Example = serverExample
 	f.add(cmd)
@@ -244,55 +244,5 @@ func newServerDelete(p Process, f *clientFlags) *cobra.Command {
 			fmt.Fprintln(p.Stdout, "The server is deleted.")
 		}
 		return nil
-	})
-}
-
-// probe is the outcome of a test connection.
-type probe struct {
-	Reachable       bool     `json:"reachable"`
-	Era             string   `json:"era"`
-	ProtocolVersion string   `json:"protocol_version"`
-	ServerInfo      any      `json:"server_info"`
-	Tools           []string `json:"tools"`
-	ToolCount       int      `json:"tool_count"`
-	Milliseconds    int64    `json:"milliseconds"`
-	Reason          string   `json:"reason"`
-}
-
-func newServerTest(p Process, f *clientFlags) *cobra.Command {
-	return onServer(p, f, "test", "Connect to a server and say what came of it", func(cmd *cobra.Command, c *client, id string) error {
-		answer, err := c.call(cmd.Context(), http.MethodPost, "/servers/"+id+"/test", nil)
-		if err != nil {
-			return err
-		}
-		var result probe
-		if err := decode(answer, &result); err != nil {
-			return err
-		}
-		if f.json {
-			err = printJSON(p.Stdout, answer)
-		} else {
-			printProbe(p.Stdout, result)
-		}
-		if err == nil && !result.Reachable {
-			err = fmt.Errorf("the server cannot be used: %s", first(result.Reason, "no reason was given"))
-		}
-		return err
-	})
-}
-
-func printProbe(w io.Writer, result probe) {
-	info := ""
-	if result.ServerInfo != nil {
-		encoded, _ := json.Marshal(result.ServerInfo)
-		info = string(encoded)
-	}
-	table(w, "FIELD VALUE", [][]string{
-		{"reachable", yes(result.Reachable)},
-		{"era", result.Era},
-		{"protocol version", result.ProtocolVersion},
-		{"server", info},
-		{"tools", strings.TrimSpace(strconv.Itoa(result.ToolCount) + " " + strings.Join(result.Tools, ", "))},
-		{"milliseconds", strconv.FormatInt(result.Milliseconds, 10)},
 	})
 }

@@ -50,6 +50,8 @@ var serverFields = []serverField{
 	{"plan-read-only", "plan_read_only", boolField, "in plan mode, only tools that were approved as reading"},
 	{"tool-pinning", "tool_pinning", textField, "`what` a changed tool leads to: off, warn or block"},
 	{"model-intent", "model_intent", boolField, "ask the model to say what it wants with each call"},
+	{"expose", "expose", listField, "`surfaces` that pass: tools, prompts, resources, extensions"},
+	{"forward-headers", "forward_headers", listField, "request `headers` of the agent that are passed on"},
 	{"visible-to", "visible_to", listField, "`users` who may see it; empty: everyone"},
 	{"timeout-ms", "timeout_ms", numberField, "`milliseconds` that a call may take; 0: the default"},
 	{"max-concurrent", "max_concurrent", numberField, "largest `number` of calls at the same time; 0: the default"},

@@ -28,6 +28,7 @@ type tokenRecord struct {
 	Role      string     `json:"role"`
 	User      string     `json:"user"`
 	Mode      string     `json:"mode"`
+	Agent     string     `json:"agent"`
 	Servers   []string   `json:"servers"`
 	CreatedAt time.Time  `json:"created_at"`
 	ExpiresAt *time.Time `json:"expires_at"`
@@ -49,6 +50,7 @@ func newTokenCreate(p Process, f *clientFlags) *cobra.Command {
 		Role      string   `json:"role"`
 		User      string   `json:"user,omitempty"`
 		Mode      string   `json:"mode,omitempty"`
+		Agent     string   `json:"agent,omitempty"`
 		Servers   []string `json:"servers,omitempty"`
 		ExpiresIn int64    `json:"expires_in,omitempty"`
 	}
@@ -72,6 +74,7 @@ func newTokenCreate(p Process, f *clientFlags) *cobra.Command {
 	set.StringVar(&request.Role, "role", "", "`role`: admin, user or agent")
 	set.StringVar(&request.User, "user", "", "`user` on whose behalf it acts; role user needs one")
 	set.StringVar(&request.Mode, "mode", "", "pin a `mode`: with plan it can never act")
+	set.StringVar(&request.Agent, "agent", "", "pin a `kind` of agent: with subagent it sees nothing in plan mode")
 	set.StringSliceVar(&request.Servers, "servers", nil, "pin a selection of servers, by `slug`")
 	set.DurationVar(&lifetime, "expires-in", 0, "`time` after which it is no longer accepted; without it, never")
 	return cmd
@@ -116,9 +119,9 @@ func newTokenList(p Process, f *clientFlags) *cobra.Command {
 			}
 			rows := make([][]string, len(tokens))
 			for i, t := range tokens {
-				rows[i] = []string{t.ID, t.Name, t.Role, t.User, t.Mode, strings.Join(t.Servers, ","), when(&t.CreatedAt), when(t.ExpiresAt)}
+				rows[i] = []string{t.ID, t.Name, t.Role, t.User, t.Mode, t.Agent, strings.Join(t.Servers, ","), when(&t.CreatedAt), when(t.ExpiresAt)}
 			}
-			table(p.Stdout, "ID NAME ROLE USER MODE SERVERS CREATED EXPIRES", rows)
+			table(p.Stdout, "ID NAME ROLE USER MODE AGENT SERVERS CREATED EXPIRES", rows)
 			return nil
 		},
 	}
