@@ -109,6 +109,8 @@ type Call struct {
 	Params       []rpc.Member  // members of params but for _meta, in order; spans are sent as they are, and must stay until Close of the Exchange or until Do fails
 	Meta         []rpc.Member  // members of _meta to pass on; protocol keys (io.modelcontextprotocol/{protocolVersion,clientInfo,clientCapabilities,logLevel,...}) and progressToken must not be among them
 	Progress     bool          // ask for progress; notifications then carry a token of ours
+	ClientInfo   []byte        // raw Implementation of the client that asks, passed to modern servers; nil: ConnConfig's
+	Capabilities []byte        // raw ClientCapabilities of the client that asks, passed to modern servers; nil: ConnConfig's
 	LogLevel     string        // a modern client's per-request log level, passed to modern servers; empty: none
 	ParamHeaders http.Header   // Mcp-Param-*, sent to modern servers only
 	Timeout      time.Duration // instead of Limits.Call; 0: the limit

@@ -116,7 +116,7 @@ func (e *Exchange) start() *Failure {
 func (e *Exchange) attempt(l *link) (*Failure, retry) {
 	e.link = l
 	e.renewBody()
-	e.body.request(e.id, &e.call, l.identity)
+	e.body.request(e.id, &e.call, e.conn.identityFor(l, &e.call))
 	if l.stream != nil {
 		return e.attemptStream(l.stream)
 	}

@@ -23,10 +23,36 @@ func implementation(name, version string) []byte {
 
 // identity is what every modern request says in _meta about the one who asks.
 func (c *Conn) identity(version string) []byte {
-	text := append([]byte(metaVersion), '"')
-	text = append(append(text, version...), '"')
-	text = append(append(append(text, ','), metaClient...), c.clientInfo()...)
-	return append(append(append(text, ','), metaCapabilities...), c.capabilities()...)
+	return appendIdentity(nil, version, c.clientInfo(), c.capabilities())
+}
+
+func appendIdentity(text []byte, version string, clientInfo, capabilities []byte) []byte {
+	text = append(append(append(append(text, metaVersion...), '"'), version...), '"')
+	text = append(append(append(text, ','), metaClient...), clientInfo...)
+	return append(append(append(text, ','), metaCapabilities...), capabilities...)
+}
+
+// identityFor is the identity of one request: that of the Conn, unless the request comes with its client's own.
+func (c *Conn) identityFor(l *link, call *Call) []byte {
+	if l.identity == nil || call.ClientInfo == nil && call.Capabilities == nil {
+		return l.identity
+	}
+	info, capabilities := call.ClientInfo, call.Capabilities
+	if info == nil {
+		info = c.clientInfo()
+	}
+	if capabilities == nil {
+		capabilities = c.capabilities()
+	}
+	return appendIdentity(make([]byte, 0, 160+len(info)+len(capabilities)), modernVersion, info, capabilities)
+}
+
+// ServerInfo is the raw Implementation of the server, or nil while nothing is known of it.
+func (c *Conn) ServerInfo() []byte {
+	if l := c.current.Load(); l != nil {
+		return l.info.ServerInfo
+	}
+	return nil
 }
 
 func (c *Conn) clientInfo() []byte {
