@@ -2,8 +2,13 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
 	"log/slog"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcpsidecar/configstore"
@@ -23,59 +28,167 @@ type Config struct {
 	SessionKey [32]byte     // seals session ids; the same key after a restart keeps sessions valid
 	Metrics    *metrics.Metrics
 	Audit      *audit.Log
-	// Baseline stores the first catalog that was seen of a server, at the revision it was fetched under. It is told again and again until it returns nil.
-	Baseline func(ctx context.Context, serverID string, revision uint64, first policy.Baseline) error
-	Version  string
-	MaxBody  int              // of a request [4 MiB]
-	Limits   upstream.Limits  // zero values are the defaults
-	Logger   *slog.Logger     // nil: discards
-	Now      func() time.Time // nil: time.Now
+	// Baseline stores the first catalog that was seen of a server, at the revision it was fetched under, and makes Load happen before it returns. It is told again with the next fetch until Load shows a baseline.
+	Baseline  func(ctx context.Context, serverID string, revision uint64, first policy.Baseline) error
+	Version   string
+	MaxBody   int              // bytes of a request [4 MiB]
+	PerCaller int              // requests of one user under way at the same time [256]
+	PerServer int              // calls under way at one server whose record has no max_concurrent [1024]
+	Limits    upstream.Limits  // zero values are the defaults
+	Logger    *slog.Logger     // nil: discards
+	Now       func() time.Time // nil: time.Now
 }
 
 // Proxy answers MCP requests. Safe for concurrent use.
-type Proxy struct{}
+type Proxy struct {
+	// fixed at creation
+	config   Config
+	log      *slog.Logger
+	now      func() time.Time
+	instance string          // tells our own requests when they come back to us
+	info     []byte          // who we say we are, as JSON
+	all      *metrics.Server // counts what concerns no single server
+	sealer   *sealer
+	sessions *sessions
+	callers  *modernCallers
+	busy     *busy
+	work     *work
+	hub      *hub
+
+	snapshot atomic.Pointer[snapshot]
+
+	loading sync.Mutex // held while Load builds the next snapshot
+
+	stop       context.CancelFunc // ends the sweeper and every fetch
+	background context.Context
+	goroutines sync.WaitGroup
+}
 
 // New returns a Proxy that serves nothing until Load.
-func New(Config) (*Proxy, error) { panic("unbuilt") }
+func New(config Config) (*Proxy, error) {
+	if config.Callers == nil || config.Client == nil || config.Metrics == nil || config.Audit == nil || config.Baseline == nil {
+		return nil, errors.New("proxy: Callers, Client, Metrics, Audit and Baseline are required")
+	}
+	fillDefaults(&config)
+	sealer, err := newSealer(config.SessionKey)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{
+		config:   config,
+		log:      config.Logger,
+		now:      config.Now,
+		instance: randomID(),
+		info:     serverInfo(config.Version),
+		all:      config.Metrics.Server(metrics.AllServers),
+		sealer:   sealer,
+		sessions: newSessions(config.Now),
+		callers:  newModernCallers(config.Now),
+		busy:     newBusy(int64(config.PerCaller)),
+		work:     newWork(),
+		hub:      newHub(),
+	}
+	p.snapshot.Store(&snapshot{})
+	p.background, p.stop = context.WithCancel(context.Background())
+	p.goroutines.Go(p.sweep)
+	return p, nil
+}
 
-// Load makes the proxy use this configuration from the next request on. Servers whose record is unchanged keep their connections, sessions and lists.
-func (p *Proxy) Load(configstore.Snapshot) { panic("unbuilt") }
+func fillDefaults(config *Config) {
+	if config.MaxBody == 0 {
+		config.MaxBody = 4 << 20
+	}
+	if config.PerCaller == 0 {
+		config.PerCaller = 256
+	}
+	if config.PerServer == 0 {
+		config.PerServer = 1024
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+}
 
-// ServeHTTP answers /mcp and /mcp/{slug}.
-func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) { panic("unbuilt") }
+func randomID() string {
+	random := make([]byte, 16)
+	rand.Read(random) // never fails: crypto/rand ends the program instead
+	return hex.EncodeToString(random)
+}
+
+// Load makes the proxy use this configuration from the next request on. Servers whose way of connecting is unchanged keep their connections, sessions and lists.
+func (p *Proxy) Load(stored configstore.Snapshot) {
+	p.loading.Lock()
+	defer p.loading.Unlock()
+	old := p.snapshot.Load()
+	if old.revision > stored.Revision {
+		return // a slower reader of an older state
+	}
+	next, gone := p.compile(stored, old)
+	p.snapshot.Store(next)
+	for _, l := range gone {
+		l.retire()
+	}
+	p.dropMetrics(old, next)
+	p.hub.wake()
+}
+
+// dropMetrics forgets the series of servers that are configured no more.
+func (p *Proxy) dropMetrics(old, next *snapshot) {
+	for _, s := range old.servers {
+		if next.bySlug[s.slug] == nil {
+			p.config.Metrics.Drop(s.slug)
+		}
+	}
+}
 
 // Drain refuses new work with 503, ends standing streams gracefully, and returns when no request is under way or ctx ends.
-func (p *Proxy) Drain(ctx context.Context) { panic("unbuilt") }
+func (p *Proxy) Drain(ctx context.Context) {
+	p.work.drain()
+	p.hub.close()
+	p.work.wait(ctx)
+}
 
 // Close ends everything and returns after its goroutines.
-func (p *Proxy) Close() { panic("unbuilt") }
-
-// ProbeResult is what came of a test connection.
-type ProbeResult struct {
-	Info  upstream.Info
-	Tools []string
-	Took  time.Duration
-	Err   error // nil: reachable; otherwise text fit for the admin
+func (p *Proxy) Close() {
+	p.work.drain()
+	p.hub.close()
+	p.stop()
+	p.loading.Lock()
+	old := p.snapshot.Load()
+	p.snapshot.Store(&snapshot{revision: old.revision})
+	p.loading.Unlock()
+	p.sessions.closeAll()
+	p.callers.closeAll()
+	for _, s := range old.servers {
+		if s.link != nil {
+			s.link.close()
+		}
+	}
+	p.goroutines.Wait()
 }
 
-// Probe connects to a server as it is configured, outside all caches, within some seconds.
-func (p *Proxy) Probe(ctx context.Context, server configstore.Server) ProbeResult { panic("unbuilt") }
+// sweepEvery is how often what nobody uses any more is looked for.
+const sweepEvery = time.Minute
 
-// PresentTool is one tool of a server at present.
-type PresentTool struct {
-	Name, Exposed, Description string
-	ReadOnly                   bool
-	Print                      policy.Print
+// sweep ends sessions, connections and listeners that have been idle for long.
+func (p *Proxy) sweep() {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.background.Done():
+			return
+		case <-ticker.C:
+			p.sessions.sweep()
+			p.callers.sweep()
+			for _, s := range p.snapshot.Load().servers {
+				if s.link != nil {
+					s.link.lists.sweep()
+				}
+			}
+		}
+	}
 }
-
-// Present is a server's tools at present.
-type Present struct {
-	Tools     []PresentTool
-	Baseline  policy.Baseline
-	Warnings  []string
-	FetchedAt time.Time
-	Stale     bool
-}
-
-// Present returns the present tools of a configured server, cached or fetched.
-func (p *Proxy) Present(ctx context.Context, serverID string) (Present, error) { panic("unbuilt") }

@@ -1,0 +1,283 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy/intent"
+	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
+)
+
+// call is one tools/call on its way.
+type call struct {
+	name      string // as the client knows the tool
+	arguments []byte // raw object; nil: none
+	rest      []rpc.Member
+}
+
+// readCall reads the params of a tools/call.
+func readCall(p params) (call, *failure) {
+	var c call
+	named := false
+	for _, m := range p.rest {
+		switch m.Name {
+		case "name":
+			if c.name, named = rpc.String(m.Value); !named {
+				return c, failInvalidParams("name must be a string")
+			}
+		case "arguments":
+			if m.Value[0] != '{' {
+				return c, failInvalidParams("arguments must be an object")
+			}
+			c.arguments = m.Value
+		case "task":
+			// We offer no tasks, and whoever does not ignores this (2025-11-25, basic/utilities/tasks).
+		default:
+			c.rest = append(c.rest, m)
+		}
+	}
+	if !named {
+		return c, failInvalidParams("name is missing")
+	}
+	return c, nil
+}
+
+// call answers tools/call: find the tool, ask the policy, and only then have anything to do with the server.
+func (t *turn) call(p params) {
+	c, f := readCall(p)
+	if f == nil {
+		f = t.checkName(c.name, t.modern)
+	}
+	if f != nil {
+		t.fail(f)
+		return
+	}
+	t.recordCall(c.name)
+	s, tool, err := t.resolve(c.name)
+	if s == nil {
+		t.refuse(c.name, policy.Decision{Reason: policy.Unknown})
+		return
+	}
+	t.server = s
+	decision := s.decideServer(t.scope.question)
+	if decision.Allowed && err != nil {
+		t.trouble(err)
+		return
+	}
+	if decision.Allowed {
+		decision = s.decide(t.scope.question, t.original(c.name, tool), tool)
+	}
+	t.recordDecision(decision)
+	if !decision.Allowed {
+		t.refuse(c.name, decision)
+		return
+	}
+	t.forward(s, tool, c)
+}
+
+// original is the name that rules are written in; of a tool that is not there, the best guess.
+func (t *turn) original(name string, tool *listedTool) string {
+	if tool != nil {
+		t.record.Tool = tool.tool.Name
+		return tool.tool.Name
+	}
+	if t.scope.only == "" && t.server != nil {
+		return name[len(t.server.slug)+len("__"):]
+	}
+	return name
+}
+
+// resolve finds the server and the tool of a name. The server is nil if there is none of that name that the caller may see anything of; an error says that its tools cannot be known now; the tool is nil if it has none
+// of that name.
+func (t *turn) resolve(name string) (*server, *listedTool, error) {
+	s := t.candidate(name)
+	if s == nil || !s.decideServer(t.scope.question).Allowed {
+		return s, nil, nil
+	}
+	if s.link == nil {
+		return s, nil, &upstream.Failure{Kind: upstream.Unreachable, Slug: s.slug}
+	}
+	v, _, err := s.link.lists.get(t.passing(s))
+	if err != nil {
+		return s, nil, err
+	}
+	if !s.hasBaseline { // the fetch has stored one meanwhile, and with it the rules are others
+		if newer := t.candidate(name); newer != nil {
+			s = newer
+		}
+	}
+	tool := v.byExposed[name]
+	if t.scope.only != "" {
+		tool = v.byName[name]
+	}
+	if tool == nil {
+		s.link.lists.refresh()
+	}
+	return s, tool, nil
+}
+
+func (t *turn) candidate(name string) *server {
+	current := t.proxy.snapshot.Load()
+	if t.scope.only != "" {
+		return current.bySlug[t.scope.only]
+	}
+	return current.find(name)
+}
+
+// passing is the request's context with what goes along to a server.
+func (t *turn) passing(s *server) context.Context {
+	along := &passed{header: t.r.Header, names: s.forward}
+	if hops := t.r.Header[hopHeader]; len(hops) > 0 {
+		along.hops = hops[0]
+	}
+	return withPassed(t.ctx, along)
+}
+
+// refuse answers a call that policy does not allow, exactly as one of a tool that does not exist.
+func (t *turn) refuse(name string, decision policy.Decision) {
+	t.recordDecision(decision)
+	if t.server != nil {
+		t.server.meter.Denied(string(decision.Reason))
+	} else {
+		t.proxy.all.Denied(string(decision.Reason))
+	}
+	t.fail(failUnknownTool(name))
+	t.outcome = outcomeDenied
+}
+
+// forward makes an allowed call.
+func (t *turn) forward(s *server, tool *listedTool, c call) {
+	out, f := t.prepare(s, tool, c)
+	if f != nil {
+		t.fail(f)
+		return
+	}
+	if !s.link.acquire() {
+		t.trouble(&upstream.Failure{Kind: upstream.Canceled, Slug: s.slug, Err: errLinkEnded})
+		return
+	}
+	defer s.link.release()
+	if !s.link.enter(s.limit) {
+		t.toolError(serverBusy(s.slug, s.limit))
+		t.outcome = outcomeError
+		return
+	}
+	defer s.link.leave()
+	if err := t.proxy.config.Audit.Begin(&t.record); err != nil {
+		t.fail(failAudit())
+		return
+	}
+	t.exchange(s, out)
+}
+
+var errLinkEnded = errors.New("the server's configuration changed at this moment")
+
+// prepare builds what is sent: the original name, the arguments as they came, and headers from nothing.
+func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *failure) {
+	arguments := c.arguments
+	if s.intent {
+		unwrapped, said, err := intent.Unwrap(tool.tool.InputSchema(), orEmpty(arguments))
+		if err != nil {
+			return upstream.Call{}, failInvalidParams(err.Error())
+		}
+		arguments, t.record.Intent = unwrapped, said
+	}
+	if t.modern {
+		if err := tool.tool.CheckHeaders(t.r.Header, arguments); err != nil {
+			return upstream.Call{}, failHeader(err.Error())
+		}
+	}
+	out := upstream.Call{
+		Method: "tools/call", Name: tool.tool.Name, Meta: t.meta.rest, Progress: t.meta.progress != nil, LogLevel: t.meta.logLevel,
+		Capabilities: t.meta.capabilities, ClientInfo: t.meta.clientInfo, Timeout: s.link.timeout,
+	}
+	if tool.tool.HasHeaders() {
+		out.ParamHeaders = http.Header{}
+		if err := tool.tool.SetHeaders(out.ParamHeaders, arguments); err != nil {
+			return upstream.Call{}, failInvalidParams(err.Error())
+		}
+	}
+	out.Params = append(make([]rpc.Member, 0, 2+len(c.rest)), rpc.Member{Name: "name", Raw: rawName, Value: rpc.AppendString(nil, tool.tool.Name)})
+	if arguments != nil {
+		out.Params = append(out.Params, rpc.Member{Name: "arguments", Raw: rawArguments, Value: arguments})
+	}
+	out.Params = append(out.Params, c.rest...)
+	return out, nil
+}
+
+var (
+	rawName      = []byte(`"name"`)
+	rawArguments = []byte(`"arguments"`)
+	emptyObject  = []byte(`{}`)
+)
+
+func orEmpty(object []byte) []byte {
+	if object == nil {
+		return emptyObject
+	}
+	return object
+}
+
+// exchange sends the call and relays its answer, for as long as the client wants it.
+func (t *turn) exchange(s *server, out upstream.Call) {
+	ctx, cancel := context.WithCancel(t.passing(s))
+	defer cancel()
+	conn, f := t.conn(s.link, cancel)
+	if f != nil {
+		t.fail(f)
+		return
+	}
+	if t.session != nil {
+		defer t.session.done(string(t.message.ID))
+	}
+	ex, err := conn.Do(ctx, out)
+	if err != nil {
+		t.ended(ctx, err)
+		return
+	}
+	defer ex.Close()
+	t.relay(ctx, conn, ex)
+}
+
+// conn is this client's way to the server. A legacy client's request can be cancelled by its id from now on.
+func (t *turn) conn(l *link, cancel context.CancelFunc) (*upstream.Conn, *failure) {
+	if t.session == nil {
+		identity := t.scope.identity
+		return t.proxy.callers.conn(identity.User, identity.TokenID, l), nil
+	}
+	conn := t.session.conn(l)
+	if conn == nil {
+		return nil, failSession()
+	}
+	if !t.session.begin(string(t.message.ID), cancel) {
+		return nil, failRequest("the id is that of another request under way")
+	}
+	return conn, nil
+}
+
+// ended closes a call that got no answer.
+func (t *turn) ended(ctx context.Context, err error) {
+	switch {
+	case t.ctx.Err() != nil: // the client is gone
+		t.outcome = outcomeError
+	case ctx.Err() != nil: // it has cancelled, and then no answer is sent
+		t.outcome = outcomeError
+		t.startStream()
+	default:
+		t.trouble(err)
+	}
+}
+
+// trouble tells the model that the server did not answer.
+func (t *turn) trouble(err error) {
+	slug := t.scope.only
+	if t.server != nil {
+		slug = t.server.slug
+	}
+	t.proxy.log.Warn("a call got no answer", "request_id", t.requestID(), "server", slug, "error", err)
+	t.toolError(serverTrouble(slug, err))
+	t.outcome = outcomeError
+}

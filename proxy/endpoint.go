@@ -1,0 +1,183 @@
+package proxy
+
+import (
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"mcpsidecar/internal/front"
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy/rpc"
+)
+
+// The routes as they are counted.
+const (
+	routeAll = "/mcp"
+	routeOne = "/mcp/{slug}"
+)
+
+// ServeHTTP answers /mcp and /mcp/{slug}. It authenticates before it reads, and reads before it asks anybody else.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	slug, ok := p.route(r)
+	if !ok {
+		unknownPath().write(w)
+		return
+	}
+	identity, err := p.config.Callers.Authenticate(r)
+	if err != nil {
+		refused := refuseCaller(err)
+		p.config.Metrics.AuthFailure(refused.reason)
+		refused.write(w)
+		return
+	}
+	if slug != "" {
+		if s := p.snapshot.Load().bySlug[slug]; s == nil || !s.visibleTo(identity.User) {
+			unknownPath().write(w)
+			return
+		}
+	}
+	t := &turn{proxy: p, ctx: r.Context(), w: w, r: r, control: http.NewResponseController(w), started: p.now()}
+	if !p.work.begin() {
+		t.fail(failDraining())
+		return
+	}
+	defer p.work.end()
+	if t.scope, err = p.newScope(identity, r, slug); err != nil {
+		t.fail(failRequest(err.Error()))
+		return
+	}
+	t.serve()
+}
+
+// route reads the path; the slug is empty on /mcp.
+func (p *Proxy) route(r *http.Request) (slug string, ok bool) {
+	if r.URL.Path == routeAll {
+		front.SetRoute(r.Context(), routeAll)
+		return "", true
+	}
+	front.SetRoute(r.Context(), routeOne)
+	slug, ok = strings.CutPrefix(r.URL.Path, routeAll+"/")
+	return slug, ok && policy.ValidSlug(slug)
+}
+
+// serve is a request of a known caller.
+func (t *turn) serve() {
+	if t.busy = t.proxy.busy.enter(t.scope.identity.User); t.busy == nil {
+		t.fail(failBusy())
+		return
+	}
+	t.proxy.config.Metrics.InFlight(1)
+	defer t.leaveBusy()
+	switch t.r.Method {
+	case http.MethodPost:
+		t.post()
+	case http.MethodGet:
+		t.get()
+	case http.MethodDelete:
+		t.delete()
+	default:
+		t.w.Header().Set("Allow", "POST, GET, DELETE")
+		t.w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+}
+
+// post reads one message and answers it.
+func (t *turn) post() {
+	defer t.account()
+	if f := t.looped(); f != nil {
+		t.fail(f)
+		return
+	}
+	if !isJSON(t.r.Header) {
+		t.write(http.StatusUnsupportedMediaType, rpc.AppendError(nil, nil, rpc.Error{Code: codeInvalidRequest, Message: "Content-Type must be application/json"}))
+		t.outcome = outcomeError
+		return
+	}
+	if !accepts(t.r.Header, "application/json") && !accepts(t.r.Header, "text/event-stream") {
+		t.write(http.StatusNotAcceptable, rpc.AppendError(nil, nil, rpc.Error{Code: codeInvalidRequest, Message: "Accept must list application/json and text/event-stream"}))
+		t.outcome = outcomeError
+		return
+	}
+	body, f := t.read()
+	if f != nil {
+		t.fail(f)
+		return
+	}
+	defer body.Release()
+	message, err := rpc.Read(body.Bytes())
+	t.message = message
+	if err != nil {
+		t.fail(failRead(err))
+		return
+	}
+	t.dispatch()
+}
+
+// bodyTime is how long a request's body may take to arrive.
+const bodyTime = 30 * time.Second
+
+// read takes the whole body, before any server is asked for anything.
+func (t *turn) read() (*rpc.Buffer, *failure) {
+	if t.r.ContentLength > int64(t.proxy.config.MaxBody) {
+		t.w.Header().Set("Connection", "close")
+		return nil, failBody(rpc.ErrTooLarge)
+	}
+	t.control.SetReadDeadline(time.Now().Add(bodyTime))
+	body, err := rpc.ReadAll(t.r.Body, t.r.ContentLength, t.proxy.config.MaxBody)
+	if err != nil {
+		t.w.Header().Set("Connection", "close")
+		return nil, failBody(err)
+	}
+	t.control.SetReadDeadline(time.Time{})
+	t.bytesIn = int64(len(body.Bytes()))
+	return body, nil
+}
+
+// looped notices a request that we sent ourselves, directly or through other sidecars.
+func (t *turn) looped() *failure {
+	hops := strings.Join(t.r.Header[hopHeader], ",")
+	if hops == "" || !strings.Contains(hops, t.proxy.instance) && strings.Count(hops, ",") < maxHops {
+		return nil
+	}
+	return fail(http.StatusLoopDetected, http.StatusLoopDetected, codeInvalidRequest, "a sidecar is configured as its own server")
+}
+
+// maxHops is how many sidecars may stand behind one another.
+const maxHops = 3
+
+// isJSON judges the body's declared type.
+func isJSON(header http.Header) bool {
+	values := header["Content-Type"]
+	if len(values) != 1 {
+		return false
+	}
+	if values[0] == "application/json" {
+		return true
+	}
+	kind, parameters, err := mime.ParseMediaType(values[0])
+	if err != nil || kind != "application/json" {
+		return false
+	}
+	charset, given := parameters["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}
+
+// accepts reads Accept; a client that says nothing accepts everything.
+func accepts(header http.Header, kind string) bool {
+	values := header["Accept"]
+	if len(values) == 0 {
+		return true
+	}
+	family, _, _ := strings.Cut(kind, "/")
+	for _, value := range values {
+		for entry := range strings.SplitSeq(value, ",") {
+			name, _, _ := strings.Cut(entry, ";")
+			name = strings.TrimSpace(name)
+			if strings.EqualFold(name, kind) || name == "*/*" || strings.EqualFold(name, family+"/*") {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,190 @@
+package proxy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"mcpsidecar/configstore"
+	"mcpsidecar/internal/metrics"
+	"mcpsidecar/proxy/upstream"
+)
+
+// link is the live side of one server: what is connected, listed and counted. Rules come and go without it; it is replaced when something changes that it connects with.
+type link struct {
+	// fixed at creation
+	identity   string
+	serverID   string
+	slug       string
+	upstream   *upstream.Server
+	credential http.Header // proves us to the server; nil: nothing does
+	timeout    time.Duration
+	instance   string
+	lists      *lists
+
+	calls atomic.Int64 // calls under way, against the server's limit
+	uses  atomic.Int64 // requests that hold the link; once retired it only falls
+	ended atomic.Bool
+	idle  chan struct{} // receives when the last use of a retired link ends
+}
+
+// linkIdentity is the same for two records exactly if one link can serve both.
+func linkIdentity(record *configstore.Server) string {
+	h := sha256.New()
+	write := func(texts ...string) {
+		for _, text := range texts {
+			fmt.Fprintf(h, "%d:%s,", len(text), text)
+		}
+	}
+	write(record.ID, record.Slug, string(record.Transport), record.URL, string(record.AuthType), record.APIKeyHeader, record.APIKeyValue.Reveal(), fmt.Sprint(record.TimeoutMS))
+	for _, name := range slices.Sorted(maps.Keys(record.CustomHeaders)) {
+		write(name, record.CustomHeaders[name].Reveal())
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func (p *Proxy) newLink(record *configstore.Server, identity string, meter *metrics.Server) (*link, error) {
+	limits := p.config.Limits
+	timeout := time.Duration(record.TimeoutMS) * time.Millisecond
+	live, err := upstream.New(upstream.Config{
+		Slug: record.Slug, URL: record.URL, SSE: record.Transport == configstore.SSE, Client: p.config.Client, Limits: limits,
+		Name: "mcp-sidecar", Version: p.config.Version, Logger: p.log.With("server", record.Slug),
+		Breaker: meter.Breaker, Session: meter.Sessions, Now: p.now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &link{
+		identity: identity, serverID: record.ID, slug: record.Slug, upstream: live, credential: staticCredential(record),
+		timeout: timeout, instance: p.instance, idle: make(chan struct{}, 1),
+	}
+	l.lists = newLists(p, l, meter)
+	return l, nil
+}
+
+// staticCredential is what an admin stored for everyone: an API key or custom headers. A server with a credential that is missing gets none.
+func staticCredential(record *configstore.Server) http.Header {
+	header := http.Header{}
+	switch record.AuthType {
+	case configstore.AuthAPIKey:
+		if record.APIKeyHeader != "" && !record.APIKeyValue.IsZero() {
+			header.Set(record.APIKeyHeader, record.APIKeyValue.Reveal())
+		}
+	case configstore.AuthCustomHeaders:
+		for name, value := range record.CustomHeaders {
+			header.Set(name, value.Reveal())
+		}
+	}
+	return header
+}
+
+// hopHeader names the sidecars that a request has come through, so that a ring of them is noticed.
+const hopHeader = "Sidecar-Hop"
+
+type passedKey struct{}
+
+// passed is what of an agent's request goes along to a server.
+type passed struct {
+	hops   string
+	header http.Header // the agent's; only forward's names are taken from it
+	names  []string
+}
+
+func withPassed(ctx context.Context, what *passed) context.Context {
+	return context.WithValue(ctx, passedKey{}, what)
+}
+
+// header builds the headers of one request to the server. What proves us wins over what the agent sent.
+func (l *link) header(ctx context.Context, _ bool) (http.Header, error) {
+	header := make(http.Header, len(l.credential)+1)
+	hops := l.instance
+	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
+		for _, name := range along.names {
+			if values := along.header[name]; len(values) > 0 {
+				header[name] = values
+			}
+		}
+		if along.hops != "" {
+			hops = along.hops + "," + l.instance
+		}
+	}
+	header[hopHeader] = []string{hops}
+	for name, values := range l.credential {
+		header[name] = values
+	}
+	return header, nil
+}
+
+func canonical(names []string) []string {
+	out := make([]string, len(names))
+	for i, name := range names {
+		out[i] = http.CanonicalHeaderKey(name)
+	}
+	return out
+}
+
+// acquire holds the link for one request; false means that it is over and the request should look at the newest snapshot.
+func (l *link) acquire() bool {
+	l.uses.Add(1)
+	if l.ended.Load() {
+		l.release()
+		return false
+	}
+	return true
+}
+
+func (l *link) release() {
+	if l.uses.Add(-1) == 0 && l.ended.Load() {
+		select {
+		case l.idle <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// retireGrace is how long what is under way may still use a link that was replaced; longer than any call may take.
+const retireGrace = 11 * time.Minute
+
+// retire closes the link once its last request has ended.
+func (l *link) retire() {
+	l.ended.Store(true)
+	l.lists.p.goroutines.Go(func() {
+		timer := time.NewTimer(retireGrace)
+		defer timer.Stop()
+		for l.uses.Load() > 0 {
+			select {
+			case <-l.idle:
+			case <-timer.C:
+				l.close()
+				return
+			case <-l.lists.p.background.Done():
+				l.close()
+				return
+			}
+		}
+		l.close()
+	})
+}
+
+func (l *link) close() {
+	l.ended.Store(true)
+	l.lists.close()
+	l.upstream.Close()
+}
+
+// enter counts one call in against the server's limit; it is left by leave.
+func (l *link) enter(limit int64) bool {
+	if l.calls.Add(1) > limit {
+		l.calls.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (l *link) leave() { l.calls.Add(-1) }

@@ -1,0 +1,256 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy/rpc"
+)
+
+// part is what one server contributes to a list.
+type part struct {
+	server *server
+	view   *view // nil: there is none
+	stale  bool
+}
+
+// allowedServers are those of which the caller may see anything, in the order of their exposed names.
+func (p *Proxy) allowedServers(sc *scope) []*server {
+	current := p.snapshot.Load()
+	if sc.only != "" {
+		if s := current.bySlug[sc.only]; s != nil && s.decideServer(sc.question).Allowed {
+			return []*server{s}
+		}
+		return nil
+	}
+	allowed := make([]*server, 0, len(current.servers))
+	for _, s := range current.servers {
+		if s.decideServer(sc.question).Allowed {
+			allowed = append(allowed, s)
+		}
+	}
+	return allowed
+}
+
+// gather has the present list of every server the caller may see, fetched side by side where it is not at hand. The answer is judged by the newest rules: a first fetch stores a baseline, and with it they change.
+func (p *Proxy) gather(ctx context.Context, sc *scope) []part {
+	parts, missing := p.atHand(sc)
+	if len(missing) == 0 {
+		return parts
+	}
+	var wg sync.WaitGroup
+	for _, s := range missing {
+		wg.Go(func() { s.link.lists.get(ctx) })
+	}
+	wg.Wait()
+	parts, missing = p.atHand(sc)
+	for _, s := range missing {
+		for i := range parts {
+			if parts[i].server == s {
+				parts[i].view, parts[i].stale = s.link.lists.current.Load(), true
+			}
+		}
+	}
+	return parts
+}
+
+// atHand has the lists that are fresh; missing are the servers whose list is not.
+func (p *Proxy) atHand(sc *scope) (parts []part, missing []*server) {
+	now := p.now()
+	allowed := p.allowedServers(sc)
+	parts = make([]part, len(allowed))
+	for i, s := range allowed {
+		parts[i].server = s
+		if s.link == nil {
+			continue
+		}
+		if v := s.link.lists.current.Load(); v != nil && now.Before(v.expires) {
+			s.link.lists.touch(now)
+			parts[i].view = v
+			continue
+		}
+		missing = append(missing, s)
+	}
+	return parts, missing
+}
+
+// fragments keeps the rendered tools of a server for the four ways in which they can be asked for.
+type fragments struct {
+	slots [4]atomic.Pointer[fragment]
+}
+
+// fragment is the tools of one view that pass the policy, as ready bytes joined by commas. It is immutable.
+type fragment struct {
+	view  *view
+	bytes []byte
+	count int
+}
+
+// fragment renders the tools that the caller sees of this server. Beyond the question whether the server is allowed at all, which has been answered, the verdict about a tool depends on nothing
+// of the caller but the mode; so callers share fragments.
+func (s *server) fragment(v *view, sc *scope) *fragment {
+	slot := &s.fragments.slots[sc.slot()]
+	if f := slot.Load(); f != nil && f.view == v {
+		return f
+	}
+	f := &fragment{view: v}
+	tools := v.ordered
+	if sc.only != "" {
+		tools = slices.SortedFunc(slices.Values(tools), func(a, b *listedTool) int { return cmp.Compare(a.tool.Name, b.tool.Name) })
+	}
+	for _, t := range tools {
+		if !s.decide(sc.question, t.tool.Name, t).Allowed {
+			continue
+		}
+		if f.count > 0 {
+			f.bytes = append(f.bytes, ',')
+		}
+		f.bytes = t.tool.AppendExposed(f.bytes, sc.nameOf(t), s.intent)
+		f.count++
+	}
+	slot.Store(f)
+	return f
+}
+
+func sortExposed(tools []*listedTool) {
+	slices.SortFunc(tools, func(a, b *listedTool) int { return cmp.Compare(a.exposed, b.exposed) })
+}
+
+// listTTL is what we promise of a merged list, in milliseconds. Policy may change at any time, so it is short.
+const listTTL = "5000"
+
+// Keys under which a list says what it could not have. A client that does not know them ignores them.
+const (
+	unavailableKey = "mcp-sidecar/unavailable"
+	staleKey       = "mcp-sidecar/stale"
+)
+
+// toolsList answers tools/list.
+func (p *Proxy) toolsList(t *turn) {
+	if cursor := rpc.Find(t.message.Params, "cursor"); cursor != nil {
+		t.fail(failInvalidParams("the cursor is not one of ours: the whole list is one page"))
+		return
+	}
+	parts := p.gather(t.ctx, t.scope)
+	if t.ctx.Err() != nil {
+		t.outcome = outcomeError
+		return
+	}
+	t.outcome = outcomeOK
+	t.writePieces(http.StatusOK, p.listParts(t, parts))
+}
+
+// listParts is the answer in pieces, so that the ready bytes are written as they are.
+func (p *Proxy) listParts(t *turn, parts []part) [][]byte {
+	head := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
+	head = append(head, t.message.ID...)
+	head = append(head, `,"result":{"tools":[`...)
+	pieces := make([][]byte, 1, 2*len(parts)+2)
+	comma := []byte{','}
+	for _, part := range parts {
+		if part.view == nil {
+			continue
+		}
+		f := part.server.fragment(part.view, t.scope)
+		if f.count == 0 {
+			continue
+		}
+		if len(pieces) > 1 {
+			pieces = append(pieces, comma)
+		}
+		pieces = append(pieces, f.bytes)
+	}
+	pieces[0] = head
+	return append(pieces, t.listTail(parts))
+}
+
+// listTail closes a list with what the client's era wants and with the names of servers that are missing or old.
+func (t *turn) listTail(parts []part) []byte {
+	tail := []byte{']'}
+	if t.modern {
+		tail = append(tail, `,"resultType":"complete","ttlMs":`+listTTL+`,"cacheScope":"private"`...)
+	}
+	meta := []byte(nil)
+	meta = appendSlugs(meta, unavailableKey, parts, func(p part) bool { return p.view == nil })
+	meta = appendSlugs(meta, staleKey, parts, func(p part) bool { return p.view != nil && p.stale })
+	if t.modern {
+		meta = appendComma(meta)
+		meta = append(append(meta, `"`+metaServerInfo+`":`...), t.proxy.info...)
+	}
+	if len(meta) > 0 {
+		tail = append(append(append(tail, `,"_meta":{`...), meta...), '}')
+	}
+	return append(tail, `}}`...)
+}
+
+func appendSlugs(dst []byte, key string, parts []part, pick func(part) bool) []byte {
+	first := true
+	for _, part := range parts {
+		if !pick(part) {
+			continue
+		}
+		if first {
+			dst = append(append(append(appendComma(dst), '"'), key...), `":[`...)
+		} else {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = rpc.AppendString(dst, part.server.slug)
+	}
+	if !first {
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+func appendComma(dst []byte) []byte {
+	if len(dst) > 0 {
+		return append(dst, ',')
+	}
+	return dst
+}
+
+// visibleSignature is the same as long as the caller's list is; it fetches nothing.
+func (p *Proxy) visibleSignature(sc *scope) []*fragment {
+	allowed := p.allowedServers(sc)
+	signature := make([]*fragment, 0, len(allowed))
+	for _, s := range allowed {
+		if s.link == nil {
+			continue
+		}
+		if v := s.link.lists.current.Load(); v != nil {
+			signature = append(signature, s.fragment(v, sc))
+		}
+	}
+	return signature
+}
+
+// sameFragments compares signatures by what an agent would read.
+func sameFragments(a, b []*fragment) bool {
+	return slices.EqualFunc(a, b, func(x, y *fragment) bool { return x == y || string(x.bytes) == string(y.bytes) })
+}
+
+// question is what a caller asks the policy, before a server's name is put in.
+func (sc *scope) slot() int {
+	slot := 0
+	if sc.question.Mode == policy.Plan {
+		slot = 1
+	}
+	if sc.only != "" {
+		slot |= 2
+	}
+	return slot
+}
+
+// nameOf is the name under which this caller knows a tool.
+func (sc *scope) nameOf(t *listedTool) string {
+	if sc.only != "" {
+		return t.tool.Name
+	}
+	return t.exposed
+}

@@ -1,0 +1,319 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+
+	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
+)
+
+// relay brings what a server says back to the client, as it comes. An answer with nothing before it is one JSON body; otherwise it is a stream of events.
+func (t *turn) relay(ctx context.Context, conn *upstream.Conn, ex *upstream.Exchange) {
+	for {
+		m, err := ex.Next()
+		if err != nil {
+			t.ended(ctx, err)
+			return
+		}
+		switch m.Kind {
+		case rpc.Response:
+			t.answer(conn, ex.Era(), m.Result)
+			return
+		case rpc.ErrorResponse:
+			t.answerError(m.Error)
+			return
+		case rpc.Request:
+			t.decline(ctx, ex, m)
+		case rpc.Notification:
+			if t.notify(ex, m) != nil {
+				t.outcome = outcomeError
+				return
+			}
+		}
+	}
+}
+
+// decline answers a server that asks the client for something: no capability for it was announced.
+func (t *turn) decline(ctx context.Context, ex *upstream.Exchange, m rpc.Message) {
+	err := ex.Reply(ctx, m.ID, nil, &rpc.Error{Code: codeMethodNotFound, Message: "Method not found: " + clip(m.Method)})
+	if err != nil {
+		t.proxy.log.Debug("a server's request could not be declined", "request_id", t.requestID(), "error", err)
+	}
+}
+
+// notify passes a notification on if the client asked for its kind.
+func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
+	params := m.Params
+	switch m.Method {
+	case "notifications/progress":
+		if params = t.ownToken(ex, m.Params); params == nil {
+			return nil
+		}
+	case "notifications/message":
+		if !t.wantsLog(m.Params) {
+			return nil
+		}
+	default:
+		return nil // of list changes the standing streams tell
+	}
+	if !accepts(t.r.Header, "text/event-stream") {
+		return nil
+	}
+	t.startStream()
+	event := append(t.scratch[:0], `{"jsonrpc":"2.0","method":"`...)
+	event = append(append(event, m.Method...), `","params":`...)
+	event = append(append(event, params...), '}')
+	return t.event(event, !ex.More())
+}
+
+// ownToken replaces the progress token on the wire by the client's; nil if the notification is not about this request.
+func (t *turn) ownToken(ex *upstream.Exchange, raw []byte) []byte {
+	if t.meta.progress == nil || raw == nil {
+		return nil
+	}
+	members, err := rpc.Members(make([]rpc.Member, 0, 6), raw)
+	if err != nil {
+		return nil
+	}
+	for i := range members {
+		if members[i].Name == metaProgressToken {
+			if !bytes.Equal(members[i].Value, ex.Token()) {
+				return nil
+			}
+			members[i].Value = t.meta.progress
+			return rpc.AppendObject(nil, members)
+		}
+	}
+	return nil
+}
+
+// wantsLog says whether the client asked for log messages of this level: a modern one with the request, a legacy one for its session.
+func (t *turn) wantsLog(raw []byte) bool {
+	if raw == nil {
+		return false
+	}
+	wanted := t.meta.logLevel
+	if !t.modern {
+		wanted = t.session.logLevel()
+	}
+	if wanted == "" {
+		return !t.modern
+	}
+	level, _ := rpc.String(rpc.Find(raw, "level"))
+	return levelOf(level) >= levelOf(wanted)
+}
+
+// startStream makes the answer a stream of events, if it is not one yet.
+func (t *turn) startStream() {
+	if t.streaming {
+		return
+	}
+	t.streaming = true
+	header := t.w.Header()
+	header["Content-Type"] = eventType
+	header["X-Accel-Buffering"] = noBuffer
+	t.w.WriteHeader(http.StatusOK)
+}
+
+// event writes one event; flush says that nothing more is known to come at once.
+func (t *turn) event(message []byte, flush bool) error {
+	t.deadline()
+	if err := t.writeEvent(message); err != nil {
+		return err
+	}
+	if flush {
+		return t.control.Flush()
+	}
+	return nil
+}
+
+var (
+	eventHead = []byte("event: message\ndata: ")
+	eventTail = []byte("\n\n")
+)
+
+// writeEvent writes the pieces of one message as an event. A message that was written over several lines becomes several data lines.
+func (t *turn) writeEvent(pieces ...[]byte) error {
+	for _, piece := range pieces {
+		if bytes.ContainsAny(piece, "\r\n") {
+			return t.send(rpc.AppendEvent(nil, "", bytes.Join(pieces, nil)))
+		}
+	}
+	if err := t.send(eventHead); err != nil {
+		return err
+	}
+	for _, piece := range pieces {
+		if err := t.send(piece); err != nil {
+			return err
+		}
+	}
+	return t.send(eventTail)
+}
+
+func (t *turn) send(piece []byte) error {
+	n, err := t.w.Write(piece)
+	t.bytesOut += int64(n)
+	return err
+}
+
+// answer relays a result, with what the client's era wants and without what only the server's era has.
+func (t *turn) answer(conn *upstream.Conn, era upstream.Era, result []byte) {
+	t.outcome = outcomeOK
+	if string(rpc.Find(result, "isError")) == "true" {
+		t.outcome = outcomeToolError
+	}
+	pieces, ok := t.translate(conn, era, result)
+	if !ok {
+		t.toolError("The server asks for something that this client cannot give; the call was not completed.")
+		t.outcome = outcomeError
+		return
+	}
+	t.finish(pieces)
+}
+
+// finish sends the last message: as an event if there were others, else as the whole body.
+func (t *turn) finish(result [][]byte) {
+	head := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
+	head = append(append(head, t.message.ID...), `,"result":`...)
+	pieces := append(append([][]byte{head}, result...), []byte{'}'})
+	if t.streaming || !accepts(t.r.Header, "application/json") {
+		t.startStream()
+		t.deadline()
+		if t.writeEvent(pieces...) != nil {
+			t.outcome = outcomeError
+		}
+		return
+	}
+	t.writePieces(http.StatusOK, pieces)
+}
+
+// writePieces writes one JSON body that lies in pieces.
+func (t *turn) writePieces(status int, pieces [][]byte) {
+	size := 0
+	for _, piece := range pieces {
+		size += len(piece)
+	}
+	header := t.w.Header()
+	header["Content-Type"] = jsonType
+	header["Content-Length"] = []string{strconv.Itoa(size)}
+	t.deadline()
+	t.w.WriteHeader(status)
+	for _, piece := range pieces {
+		if t.send(piece) != nil {
+			t.outcome = outcomeError
+			return
+		}
+	}
+}
+
+// translate takes a result from one era to the other. Within one era it is passed on as it is.
+func (t *turn) translate(conn *upstream.Conn, era upstream.Era, result []byte) (pieces [][]byte, ok bool) {
+	modernServer := era == upstream.Modern
+	switch {
+	case modernServer == t.modern:
+		return [][]byte{result}, true
+	case t.modern:
+		return t.modernise(conn, result), true
+	}
+	return legacise(result)
+}
+
+// modernise adds what every modern result has: its type, and who the server is.
+func (t *turn) modernise(conn *upstream.Conn, result []byte) [][]byte {
+	head := []byte(`{"resultType":"complete"`)
+	if rpc.Find(result, "resultType") != nil {
+		head = []byte{'{'}
+	}
+	if info := conn.ServerInfo(); info != nil && rpc.Find(result, "_meta") == nil {
+		head = append(head[:len(head):len(head)], `,"_meta":{"`+metaServerInfo+`":`...)
+		head = append(append(head, info...), '}')
+	}
+	rest := bytes.TrimLeft(result[1:], " \t\r\n")
+	if rest[0] != '}' && len(head) > 1 {
+		head = append(head, ',')
+	}
+	if len(head) > 1 && head[1] == ',' { // a result that had a type already
+		head = append(head[:1], head[2:]...)
+	}
+	return [][]byte{head, rest}
+}
+
+// legacise takes away what a legacy client would not know. A result that is not complete cannot be shown to it.
+func legacise(result []byte) (pieces [][]byte, ok bool) {
+	members, err := rpc.Members(make([]rpc.Member, 0, 6), result)
+	if err != nil {
+		return nil, false
+	}
+	pieces = append(make([][]byte, 0, 4*len(members)+2), []byte{'{'})
+	for _, m := range members {
+		switch m.Name {
+		case "resultType":
+			if kind, _ := rpc.String(m.Value); kind != "complete" {
+				return nil, false
+			}
+			continue
+		case "_meta":
+			if m.Value = withoutServerInfo(m.Value); m.Value == nil {
+				continue
+			}
+		}
+		if len(pieces) > 1 {
+			pieces = append(pieces, []byte{','})
+		}
+		pieces = append(pieces, m.Raw, []byte{':'}, m.Value)
+	}
+	return append(pieces, []byte{'}'}), true
+}
+
+// withoutServerInfo drops the one key that every modern result may have; nil if nothing is left.
+func withoutServerInfo(raw []byte) []byte {
+	if rpc.Find(raw, metaServerInfo) == nil {
+		return raw
+	}
+	members, err := rpc.Members(nil, raw)
+	if err != nil {
+		return raw
+	}
+	kept := members[:0]
+	for _, m := range members {
+		if m.Name != metaServerInfo {
+			kept = append(kept, m)
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return rpc.AppendObject(nil, kept)
+}
+
+// answerError relays a server's JSON-RPC error.
+func (t *turn) answerError(raw []byte) {
+	t.outcome = outcomeError
+	body := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
+	body = append(append(body, t.message.ID...), `,"error":`...)
+	body = append(append(body, raw...), '}')
+	if t.streaming || !accepts(t.r.Header, "application/json") {
+		t.startStream()
+		t.event(body, false)
+		return
+	}
+	t.writePieces(t.errorStatus(raw), [][]byte{body})
+}
+
+// errorStatus is the HTTP status that goes with an error code: in the modern era some have one of their own (transports/streamable-http).
+func (t *turn) errorStatus(raw []byte) int {
+	code, err := strconv.Atoi(string(rpc.Find(raw, "code")))
+	if !t.modern || err != nil {
+		return http.StatusOK
+	}
+	switch code {
+	case codeMethodNotFound:
+		return http.StatusNotFound
+	case codeHeaderMismatch, codeMissingCapability, codeUnsupportedVersion:
+		return http.StatusBadRequest
+	}
+	return http.StatusOK
+}

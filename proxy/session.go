@@ -1,0 +1,290 @@
+package proxy
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mcpsidecar/proxy/upstream"
+)
+
+// sessionIdle is how long a session keeps what it holds in memory without being used. Its id stays valid.
+const sessionIdle = 30 * time.Minute
+
+// maxDeleted bounds how many ended sessions are remembered. An ended session that is forgotten could be used again by the very caller that ended it, which harms nobody.
+const maxDeleted = 16384
+
+// sessions holds the live side of sessions: by id, made when one is first used here.
+type sessions struct {
+	now  func() time.Time
+	live sync.Map // id → *session
+
+	mu      sync.Mutex
+	deleted map[string]struct{}
+	order   []string // of deleted, the oldest first
+}
+
+func newSessions(now func() time.Time) *sessions {
+	return &sessions{now: now, deleted: map[string]struct{}{}}
+}
+
+// session is the live side of one downstream session.
+type session struct {
+	id     string
+	sealed *sealed
+	used   atomic.Int64 // unix seconds
+
+	over chan struct{} // closed when the session ends
+
+	mu       sync.Mutex
+	conns    map[*link]*upstream.Conn      // upstream sessions belong to exactly one downstream session
+	cancel   map[string]context.CancelFunc // requests under way, by raw id
+	streams  int
+	level    string // of log messages; empty: all
+	finished bool
+}
+
+// find returns the live side of an opened id, or nil if it was deleted.
+func (s *sessions) find(what *sealed) *session {
+	if value, ok := s.live.Load(what.ID); ok {
+		found := value.(*session)
+		found.touch(s.now())
+		return found
+	}
+	s.mu.Lock()
+	_, deleted := s.deleted[what.ID]
+	s.mu.Unlock()
+	if deleted {
+		return nil
+	}
+	made := &session{id: what.ID, sealed: what, over: make(chan struct{}),
+		conns: map[*link]*upstream.Conn{}, cancel: map[string]context.CancelFunc{}}
+	made.touch(s.now())
+	value, _ := s.live.LoadOrStore(what.ID, made)
+	return value.(*session)
+}
+
+func (s *session) touch(now time.Time) { s.used.Store(now.Unix()) }
+
+// end remembers that a session was deleted. The caller finishes it, which may take a goodbye to several servers.
+func (s *sessions) end(found *session) {
+	s.mu.Lock()
+	if _, known := s.deleted[found.id]; !known {
+		s.deleted[found.id] = struct{}{}
+		s.order = append(s.order, found.id)
+	}
+	if len(s.order) > maxDeleted {
+		delete(s.deleted, s.order[0])
+		s.order = s.order[1:]
+	}
+	s.mu.Unlock()
+	s.live.Delete(found.id)
+}
+
+// finish cancels and closes everything that a session holds.
+func (s *session) finish() {
+	s.mu.Lock()
+	if s.finished {
+		s.mu.Unlock()
+		return
+	}
+	s.finished = true
+	close(s.over)
+	conns, cancels := s.conns, s.cancel
+	s.conns, s.cancel = map[*link]*upstream.Conn{}, map[string]context.CancelFunc{}
+	s.mu.Unlock()
+	for _, cancel := range cancels {
+		cancel()
+	}
+	closeConns(slices.Collect(maps.Values(conns)))
+}
+
+// closeConns says goodbye to servers side by side, within one grace.
+func closeConns(conns []*upstream.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, conn := range conns {
+		wg.Go(func() { conn.Close(ctx) })
+	}
+	wg.Wait()
+}
+
+// conn returns the session's way to a server; nil means that the session has ended.
+func (s *session) conn(l *link) *upstream.Conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished {
+		return nil
+	}
+	conn, ok := s.conns[l]
+	if !ok {
+		conn = l.upstream.Conn(upstream.ConnConfig{Header: l.header, ClientInfo: s.sealed.Client, Version: s.sealed.Version, Notify: l.lists.notified})
+		s.conns[l] = conn
+	}
+	return conn
+}
+
+// begin notes a request under way, so that the client can cancel it. False means that the id is in use.
+func (s *session) begin(id string, cancel context.CancelFunc) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, taken := s.cancel[id]; taken {
+		return false
+	}
+	s.cancel[id] = cancel
+	return true
+}
+
+func (s *session) done(id string) {
+	s.mu.Lock()
+	delete(s.cancel, id)
+	s.mu.Unlock()
+}
+
+// cancelRequest cancels a request under way; an unknown id is ignored, as the specification says.
+func (s *session) cancelRequest(id string) {
+	s.mu.Lock()
+	cancel := s.cancel[id]
+	s.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+// maxStreams is how many standing streams one session may have.
+const maxStreams = 4
+
+// openStream counts a standing stream in; primary says that it is the one on which messages are sent.
+func (s *session) openStream() (primary, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished || s.streams >= maxStreams {
+		return false, false
+	}
+	s.streams++
+	return s.streams == 1, true
+}
+
+func (s *session) closeStream() {
+	s.mu.Lock()
+	s.streams--
+	s.mu.Unlock()
+}
+
+// quiet says whether nothing is going on.
+func (s *session) quiet() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.cancel) == 0 && s.streams == 0
+}
+
+func (s *session) setLevel(level string) {
+	s.mu.Lock()
+	s.level = level
+	s.mu.Unlock()
+}
+
+func (s *session) logLevel() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.level
+}
+
+// dropRetired closes the session's ways to servers whose link was replaced.
+func (s *session) dropRetired() {
+	s.mu.Lock()
+	var old []*upstream.Conn
+	for l, conn := range s.conns {
+		if l.ended.Load() && l.uses.Load() == 0 {
+			old = append(old, conn)
+			delete(s.conns, l)
+		}
+	}
+	s.mu.Unlock()
+	closeConns(old)
+}
+
+// sweep lets go of what sessions hold that nobody has used for long.
+func (s *sessions) sweep() {
+	limit := s.now().Add(-sessionIdle).Unix()
+	s.live.Range(func(_, value any) bool {
+		found := value.(*session)
+		if found.used.Load() < limit && found.quiet() {
+			s.live.Delete(found.id)
+			found.finish()
+			return true
+		}
+		found.dropRetired()
+		return true
+	})
+}
+
+func (s *sessions) closeAll() {
+	var wg sync.WaitGroup
+	s.live.Range(func(_, value any) bool {
+		wg.Go(value.(*session).finish)
+		return true
+	})
+	wg.Wait()
+	s.live.Clear()
+}
+
+// modernCallers holds the ways of modern clients, which have no session, to servers: one per caller and server.
+type modernCallers struct {
+	now   func() time.Time
+	conns sync.Map // modernKey → *modernConn
+}
+
+type modernKey struct {
+	user, tokenID string
+	link          *link
+}
+
+type modernConn struct {
+	conn *upstream.Conn
+	used atomic.Int64
+}
+
+func newModernCallers(now func() time.Time) *modernCallers { return &modernCallers{now: now} }
+
+// conn returns a caller's way to a server.
+func (m *modernCallers) conn(user, tokenID string, l *link) *upstream.Conn {
+	key := modernKey{user: user, tokenID: tokenID, link: l}
+	value, ok := m.conns.Load(key)
+	if !ok {
+		made := &modernConn{conn: l.upstream.Conn(upstream.ConnConfig{Header: l.header, Notify: l.lists.notified})}
+		value, _ = m.conns.LoadOrStore(key, made)
+	}
+	held := value.(*modernConn)
+	held.used.Store(m.now().Unix())
+	return held.conn
+}
+
+func (m *modernCallers) sweep() {
+	limit := m.now().Add(-sessionIdle).Unix()
+	var old []*upstream.Conn
+	m.conns.Range(func(key, value any) bool {
+		k, held := key.(modernKey), value.(*modernConn)
+		retired := k.link.ended.Load() && k.link.uses.Load() == 0
+		if retired || held.used.Load() < limit {
+			m.conns.Delete(key)
+			old = append(old, held.conn)
+		}
+		return true
+	})
+	closeConns(old)
+}
+
+func (m *modernCallers) closeAll() {
+	var all []*upstream.Conn
+	m.conns.Range(func(_, value any) bool {
+		all = append(all, value.(*modernConn).conn)
+		return true
+	})
+	m.conns.Clear()
+	closeConns(all)
+}

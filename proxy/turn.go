@@ -1,0 +1,105 @@
+package proxy
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"mcpsidecar/internal/audit"
+	"mcpsidecar/proxy/rpc"
+)
+
+// turn is one request on its way. It belongs to the goroutine that serves the request.
+type turn struct {
+	proxy   *Proxy
+	ctx     context.Context
+	w       http.ResponseWriter
+	r       *http.Request
+	control *http.ResponseController
+	scope   *scope
+	started time.Time
+
+	message rpc.Message
+	modern  bool
+	session *session // of a legacy client; nil before initialize
+	version string   // protocol version of this client
+	meta    meta     // of a modern client
+	scratch [512]byte
+
+	busy      *atomic.Int64 // the caller's counter while this request is in it
+	server    *server       // whom it concerns; nil: none in particular
+	streaming bool          // the answer is a stream of events
+	outcome   string
+	bytesIn   int64
+	bytesOut  int64
+	record    audit.Call // of a call; Tool is empty if none was made
+}
+
+var (
+	jsonType  = []string{"application/json"}
+	eventType = []string{"text/event-stream"}
+	noBuffer  = []string{"no"}
+)
+
+// writeStall is how long a client may take nothing of an answer before it is given up.
+const writeStall = 30 * time.Second
+
+// deadline gives the client another writeStall to read what comes now.
+func (t *turn) deadline() { t.control.SetWriteDeadline(time.Now().Add(writeStall)) }
+
+// fail answers with an error.
+func (t *turn) fail(f *failure) {
+	t.outcome = outcomeError
+	status := f.legacy
+	if t.modern {
+		status = f.status
+	}
+	setRetryAfter(t.w.Header(), f.retryAfter)
+	t.write(status, rpc.AppendError(t.scratch[:0], t.message.ID, f.rpc))
+}
+
+// write answers with one message: the whole body, or the last event of a stream that has begun.
+func (t *turn) write(status int, body []byte) {
+	if t.streaming {
+		t.event(body, false)
+		return
+	}
+	t.writePieces(status, [][]byte{body})
+}
+
+// result answers with a result that was made here. body are its members, without braces; a modern client gets resultType and who we are on top.
+func (t *turn) result(body string) {
+	out := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
+	out = append(append(append(out, t.message.ID...), `,"result":{`...), body...)
+	if t.modern {
+		if body != "" {
+			out = append(out, ',')
+		}
+		out = append(out, `"resultType":"complete","_meta":{"`+metaServerInfo+`":`...)
+		out = append(append(out, t.proxy.info...), '}')
+	}
+	t.outcome = outcomeOK
+	t.write(http.StatusOK, append(out, `}}`...))
+}
+
+// toolError answers a call with a result that tells the model what went wrong.
+func (t *turn) toolError(sentence string) {
+	body := rpc.AppendString([]byte(`"content":[{"type":"text","text":`), sentence)
+	t.result(string(append(body, `}],"isError":true`...)))
+}
+
+// accepted answers a notification.
+func (t *turn) accepted() {
+	t.outcome = outcomeOK
+	t.w.WriteHeader(http.StatusAccepted)
+}
+
+// leaveBusy takes the request out of what counts as work: a standing stream is none.
+func (t *turn) leaveBusy() {
+	if t.busy != nil {
+		t.busy.Add(-1)
+		t.busy = nil
+		t.proxy.config.Metrics.InFlight(-1)
+	}
+}
