@@ -37,6 +37,15 @@ func BenchmarkBuild(b *testing.B) {
 	}
 }
 
+func BenchmarkRebuildUnchanged(b *testing.B) {
+	definitions := realistic(200)
+	c := catalog.Build(definitions, catalog.Limits{})
+	b.ReportAllocs()
+	for b.Loop() {
+		c = catalog.Rebuild(c, definitions, catalog.Limits{})
+	}
+}
+
 func BenchmarkAppendExposed(b *testing.B) {
 	c := catalog.Build(realistic(200), catalog.Limits{})
 	names := make([]string, len(c.Tools))

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -32,11 +33,22 @@ func (l Limits) withDefaults() Limits {
 type Catalog struct {
 	Tools    []Tool   // by name, unique
 	Warnings []string // what was dropped or cleaned, one sentence each, naming the tool; escaped, length-capped
+
+	limits Limits
 }
 
 // Build makes a catalog from the raw tool objects of all pages. The definitions were read strictly already. A tool whose name occurs twice is dropped altogether.
 func Build(definitions [][]byte, limits Limits) *Catalog {
+	return Rebuild(nil, definitions, limits)
+}
+
+// Rebuild makes the same catalog as Build, but takes over from an earlier one (or one made for another credential; nil: none) the tools whose definitions have not changed by a byte. That is what a
+// refreshed list nearly always is, and it saves taking fingerprints and keeping a second copy.
+func Rebuild(earlier *Catalog, definitions [][]byte, limits Limits) *Catalog {
 	limits = limits.withDefaults()
+	if earlier != nil && earlier.limits != limits {
+		earlier = nil
+	}
 	var warn warnings
 	listed := unambiguous(locateAll(definitions, &warn), &warn)
 	tools := make([]Tool, 0, min(len(listed), limits.Tools))
@@ -45,16 +57,26 @@ func Build(definitions [][]byte, limits Limits) *Catalog {
 			warn.more(fmt.Sprintf("The server lists more than %d tools; %d were left out, from %s on.", limits.Tools, len(listed)-i, quote(d.name)))
 			break
 		}
-		tool, found, err := read(d, limits)
+		tool, err := earlier.reuse(d, limits)
 		if err != nil {
 			warn.add("Tool %s was dropped: %v.", quote(d.name), err)
 			continue
 		}
-		found.warn(d.name, limits, &warn)
-		tools = append(tools, tool)
+		tool.found.warn(d.name, limits, &warn)
+		tools = append(tools, *tool)
 	}
 	slices.SortFunc(tools, func(a, b Tool) int { return cmp.Compare(a.Name, b.Name) })
-	return &Catalog{Tools: slices.Clip(tools), Warnings: warn.all()}
+	return &Catalog{Tools: slices.Clip(tools), Warnings: warn.all(), limits: limits}
+}
+
+// reuse returns the tool that the same definition made before, or else reads it.
+func (c *Catalog) reuse(d definition, limits Limits) (*Tool, error) {
+	if c != nil {
+		if t := c.Find(d.name); t != nil && bytes.Equal(t.Raw, d.text) {
+			return t, nil
+		}
+	}
+	return read(d, limits)
 }
 
 // locateAll finds the parts of every definition that has a name at all.

@@ -285,3 +285,57 @@ func TestACatalogOutlivesItsPage(t *testing.T) {
 		t.Fatal("the catalog changed with the page")
 	}
 }
+
+func TestARebuiltCatalogIsTheSame(t *testing.T) {
+	raw := func(definitions ...string) (list [][]byte) {
+		for _, d := range definitions {
+			list = append(list, []byte(d))
+		}
+		return list
+	}
+	dirty, changed := withDescription("a\u200bb"), withDescription("changed")
+	before := raw(named("same"), dirty, named("gone"))
+	tests := []struct {
+		what string
+		now  [][]byte
+		take string // the tools that are taken over
+	}{
+		{"nothing changed", raw(named("same"), dirty, named("gone")), "a gone same"},
+		{"another order", raw(dirty, named("same"), named("gone")), "a gone same"},
+		{"one changed, one gone, one new", raw(named("new"), changed, named("same")), "same"},
+		{"one became ambiguous", raw(named("same"), named("same"), dirty), "a"},
+		{"one became invalid", raw(named("gone"), dirty, `{"name":"same"}`), "a gone"},
+		{"all gone", nil, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.what, func(t *testing.T) {
+			earlier := catalog.Build(before, catalog.Limits{})
+			got, want := catalog.Rebuild(earlier, test.now, catalog.Limits{}), catalog.Build(test.now, catalog.Limits{})
+			if names(got) != names(want) || !slices.Equal(got.Warnings, want.Warnings) {
+				t.Fatalf("%q with %q, want %q with %q", names(got), got.Warnings, names(want), want.Warnings)
+			}
+			var taken []string
+			for i := range got.Tools {
+				tool, fresh := &got.Tools[i], &want.Tools[i]
+				if string(tool.Raw) != string(fresh.Raw) || tool.Print != fresh.Print || tool.Cleaned != fresh.Cleaned ||
+					string(tool.AppendExposed(nil, "x", false)) != string(fresh.AppendExposed(nil, "x", false)) {
+					t.Errorf("%s differs", tool.Name)
+				}
+				if old := earlier.Find(tool.Name); old != nil && &old.Raw[0] == &tool.Raw[0] {
+					taken = append(taken, tool.Name)
+				}
+			}
+			if got := strings.Join(taken, " "); got != test.take {
+				t.Errorf("taken over are %q, want %q", got, test.take)
+			}
+		})
+	}
+}
+
+func TestOtherLimitsAreANewJudgement(t *testing.T) {
+	definitions := [][]byte{[]byte(withDescription("12345"))}
+	c := catalog.Rebuild(catalog.Build(definitions, catalog.Limits{}), definitions, catalog.Limits{Description: 3})
+	if got := described(t, c.Find("a")); got != "12…" {
+		t.Errorf("shown is %q", got)
+	}
+}

@@ -26,6 +26,7 @@ type Tool struct {
 	plain   face        // as it is shown; its text is Raw unless something was cleaned
 	wrapped func() face // the same with the schema wrapped; made when it is first asked for
 	mirror  *mirror     // nil: no argument is mirrored
+	found   findings
 }
 
 // face is a definition ready to be shown under any name.
@@ -38,26 +39,24 @@ type face struct {
 const maxName = 512
 
 // read makes a tool of a definition, or says why it is not to be offered.
-func read(d definition, limits Limits) (Tool, findings, error) {
-	var found findings
+func read(d definition, limits Limits) (*Tool, error) {
 	if err := check(d, limits); err != nil {
-		return Tool{}, found, err
+		return nil, err
 	}
 	print, readOnly, err := policy.Fingerprint(d.text)
 	if err != nil {
-		return Tool{}, found, fmt.Errorf("no fingerprint can be taken of it: %w", err)
+		return nil, fmt.Errorf("no fingerprint can be taken of it: %w", err)
 	}
 	d.text = bytes.Clone(d.text)
 	shown, found, mirror, err := inspect(d, limits.Description)
 	if err != nil {
-		return Tool{}, found, err
+		return nil, err
 	}
-	t := Tool{
+	return &Tool{
 		Name: d.name, Raw: d.text, Print: print, ReadOnly: readOnly, Cleaned: found.removed || found.cut,
-		schema: d.inputSchema.of(d.text), plain: face{shown.text, shown.nameAt}, mirror: mirror,
-	}
-	t.wrapped = sync.OnceValue(func() face { return wrap(shown) })
-	return t, found, nil
+		schema: d.inputSchema.of(d.text), plain: face{shown.text, shown.nameAt}, mirror: mirror, found: found,
+		wrapped: sync.OnceValue(func() face { return wrap(shown) }),
+	}, nil
 }
 
 // check judges what can be judged before anything is kept.
