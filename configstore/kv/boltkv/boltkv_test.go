@@ -1,0 +1,21 @@
+package boltkv_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"mcpsidecar/configstore/kv"
+	"mcpsidecar/configstore/kv/boltkv"
+	"mcpsidecar/configstore/kv/kvtest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestContract(t *testing.T) {
+	kvtest.Run(t, func(t testing.TB) func() (kv.Engine, error) {
+		path := filepath.Join(t.TempDir(), "store.db")
+		return func() (kv.Engine, error) { return boltkv.Open(path) }
+	})
+}

@@ -1,0 +1,517 @@
+package boltkv_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"mcpsidecar/configstore/kv"
+	"mcpsidecar/configstore/kv/boltkv"
+)
+
+// fill writes enough records for a tree of several levels, with some pages free.
+func fill(t testing.TB, engine kv.Engine) {
+	t.Helper()
+	for round := range 3 {
+		err := engine.Update(t.Context(), func(tx kv.Tx) error {
+			for i := range 400 {
+				if err := tx.Put(key(i), value(i, round)); err != nil {
+					return err
+				}
+			}
+			return tx.Put("large", bytes.Repeat([]byte("x"), 50_000))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func key(i int) string { return fmt.Sprintf("key/%04d", i) }
+func value(i, round int) []byte {
+	return fmt.Appendf(nil, "%d/%d %s", i, round, strings.Repeat("v", 100))
+}
+
+func open(t testing.TB, path string) kv.Engine {
+	t.Helper()
+	engine, err := boltkv.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close() })
+	return engine
+}
+
+// filled makes a store with records in it and closes it.
+func filled(t testing.TB) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "store.db")
+	engine := open(t, path)
+	fill(t, engine)
+	if err := engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// whole reads every record that fill wrote.
+func whole(t testing.TB, engine kv.Engine) {
+	t.Helper()
+	err := engine.View(t.Context(), func(tx kv.Tx) error {
+		for i := range 400 {
+			got, _, err := tx.Get(key(i))
+			if err != nil {
+				return err
+			}
+			if want := value(i, 2); !bytes.Equal(got, want) {
+				t.Fatalf("%s is %q, want %q", key(i), got, want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func write(t testing.TB, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const page = 4096
+
+// rootPage reads from the newer header page where the tree begins.
+func rootPage(file []byte) uint64 {
+	first, second := file[16:], file[page+16:]
+	if binary.NativeEndian.Uint64(first[48:]) < binary.NativeEndian.Uint64(second[48:]) {
+		first = second
+	}
+	return binary.NativeEndian.Uint64(first[16:])
+}
+
+func TestDamagedFilesAreRefusedUntouched(t *testing.T) {
+	good := read(t, filled(t))
+	root := rootPage(good)
+	flip := func(at int, mask byte) func([]byte) []byte {
+		return func(b []byte) []byte { b[at] ^= mask; return b }
+	}
+	zero := func(from, to int) func([]byte) []byte {
+		return func(b []byte) []byte { clear(b[from:to]); return b }
+	}
+	eachPage := func(change func(page []byte)) func([]byte) []byte {
+		return func(b []byte) []byte {
+			for at := 2 * page; at+page <= len(b); at += page {
+				change(b[at : at+page])
+			}
+			return b
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		damage func([]byte) []byte
+		want   error
+	}{
+		{"empty", func(b []byte) []byte { return nil }, boltkv.ErrDamaged},
+		{"garbage", func(b []byte) []byte { return bytes.Repeat([]byte("garbage "), 4096) }, boltkv.ErrForeign},
+		{"a text", func(b []byte) []byte { return []byte("# not a store\n") }, boltkv.ErrForeign},
+		{"100 bytes of it", func(b []byte) []byte { return b[:100] }, boltkv.ErrDamaged},
+		{"half of it", func(b []byte) []byte { return b[:len(b)/2] }, boltkv.ErrDamaged},
+		{"two pages of it", func(b []byte) []byte { return b[:2*page] }, boltkv.ErrDamaged},
+		{"a page and a half", func(b []byte) []byte { return b[:page*3/2] }, boltkv.ErrDamaged},
+		{"both header pages zeroed", zero(0, 2*page), boltkv.ErrForeign},
+		{"both checksums wrong", func(b []byte) []byte { return flip(16+56, 1)(flip(page+16+56, 1)(b)) }, boltkv.ErrDamaged},
+		{"both header pages of another format", func(b []byte) []byte { return flip(16+4, 3)(flip(page+16+4, 3)(b)) }, boltkv.ErrDamaged},
+		{"the headers of all pages zeroed", eachPage(func(p []byte) { clear(p[:16]) }), boltkv.ErrDamaged},
+		{"the kinds of all pages changed", eachPage(func(p []byte) { p[8] ^= 0x13 }), boltkv.ErrDamaged},
+		{"the counts of all pages too large", eachPage(func(p []byte) { p[10], p[11] = 0xff, 0xfe }), boltkv.ErrDamaged},
+		{"the overflow of all pages too large", eachPage(func(p []byte) { p[15] = 0xff }), boltkv.ErrDamaged},
+		{"the root page flipped", func(b []byte) []byte {
+			for i := range page {
+				b[int(root)*page+i] ^= 0xff
+			}
+			return b
+		}, boltkv.ErrDamaged},
+		{"all pages flipped", eachPage(func(p []byte) {
+			for i := range p {
+				p[i] ^= 0xff
+			}
+		}), boltkv.ErrDamaged},
+		{"everything zero", zero(0, len(good)), boltkv.ErrForeign},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			write(t, path, c.damage(bytes.Clone(good)))
+			before := sha256.Sum256(read(t, path))
+			engine, err := boltkv.Open(path)
+			if err == nil {
+				engine.Close()
+				t.Fatal("it opened")
+			}
+			refused(t, path, err, c.want)
+			if sha256.Sum256(read(t, path)) != before {
+				t.Error("the file was changed")
+			}
+			if err := boltkv.Check(path); !errors.Is(err, c.want) {
+				t.Errorf("Check says %v", err)
+			}
+			onlyFiles(t, filepath.Dir(path), "store.db")
+		})
+	}
+}
+
+// refused holds an error against what an operator needs of it: one line, the file, and what to do.
+func refused(t testing.TB, path string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("the error is %v, want %v", err, want)
+	}
+	text := err.Error()
+	if !strings.Contains(text, path) || strings.Contains(text, "\n") || strings.Contains(text, "goroutine") {
+		t.Errorf("the error does not name the file in one line: %s", text)
+	}
+	if !strings.Contains(text, "restore") && !strings.Contains(text, "name another") {
+		t.Errorf("the error does not say what to do: %s", text)
+	}
+}
+
+func onlyFiles(t testing.TB, directory string, names ...string) {
+	t.Helper()
+	entries, err := os.ReadDir(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, entry := range entries {
+		found = append(found, entry.Name())
+	}
+	if fmt.Sprint(found) != fmt.Sprint(names) {
+		t.Errorf("the directory holds %q, want %q", found, names)
+	}
+}
+
+func TestOneDamagedHeaderPageOpensWithAWarning(t *testing.T) {
+	good := read(t, filled(t))
+	for name, at := range map[string]int{"first": 0, "second": page} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			damaged := bytes.Clone(good)
+			clear(damaged[at : at+page])
+			write(t, path, damaged)
+			var log bytes.Buffer
+			engine, err := boltkv.OpenWith(boltkv.Config{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer engine.Close()
+			if !strings.Contains(log.String(), "header") || !strings.Contains(log.String(), path) {
+				t.Errorf("the log says %q", log.String())
+			}
+			// The state is the last one or the one before; either is a state that was committed.
+			err = engine.View(t.Context(), func(tx kv.Tx) error {
+				got, found, err := tx.Get(key(0))
+				if !found || !bytes.Equal(got, value(0, 2)) && !bytes.Equal(got, value(0, 1)) {
+					t.Errorf("%s is %q", key(0), got)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill(t, engine)
+			whole(t, engine)
+			engine.Close()
+			log.Reset()
+			again, err := boltkv.OpenWith(boltkv.Config{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if err != nil || log.Len() > 0 {
+				t.Fatalf("after writing, the file still warns: %q, %v", log.String(), err)
+			}
+			again.Close()
+		})
+	}
+}
+
+func TestOtherFilesAreForeign(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "other.db")
+	other, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = other.Update(func(tx *bbolt.Tx) error {
+		bucket, err := tx.CreateBucket([]byte("theirs"))
+		if err != nil {
+			return err
+		}
+		inner, err := bucket.CreateBucket([]byte("inner"))
+		if err != nil {
+			return err
+		}
+		return inner.Put([]byte("k"), []byte("v"))
+	})
+	if err := errors.Join(err, other.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before := read(t, path)
+	_, err = boltkv.Open(path)
+	refused(t, path, err, boltkv.ErrForeign)
+	if !bytes.Equal(read(t, path), before) {
+		t.Error("the file was changed")
+	}
+	directory := t.TempDir()
+	if _, err := boltkv.Open(directory); err == nil {
+		t.Error("a directory opened")
+	}
+	pipe := filepath.Join(directory, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = boltkv.Open(pipe)
+	refused(t, pipe, err, boltkv.ErrForeign)
+}
+
+func TestASecondOpenIsRefusedSoon(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	first := open(t, path)
+	start := time.Now()
+	_, err := boltkv.Open(path)
+	if !errors.Is(err, boltkv.ErrLocked) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("the error is %v", err)
+	}
+	if waited := time.Since(start); waited > 5*time.Second {
+		t.Errorf("it took %s", waited)
+	}
+	fill(t, first)
+	whole(t, first)
+	first.Close()
+	whole(t, open(t, path))
+}
+
+func mode(t testing.TB, path string) fs.FileMode {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Mode().Perm()
+}
+
+func TestModes(t *testing.T) {
+	old := syscall.Umask(0)
+	defer syscall.Umask(old)
+	path := filepath.Join(t.TempDir(), "a", "b", "store.db")
+	open(t, path).Close()
+	for name, want := range map[string]fs.FileMode{path: 0o600, filepath.Dir(path): 0o700, filepath.Dir(filepath.Dir(path)): 0o700} {
+		if got := mode(t, name); got != want {
+			t.Errorf("%s has mode %04o, want %04o", name, got, want)
+		}
+	}
+	onlyFiles(t, filepath.Dir(path), "store.db")
+	for _, loose := range []fs.FileMode{0o644, 0o666, 0o640, 0o777} {
+		if err := errors.Join(os.Chmod(path, loose), os.Chmod(filepath.Dir(path), 0o777)); err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		engine, err := boltkv.OpenWith(boltkv.Config{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine.Close()
+		if file, directory := mode(t, path), mode(t, filepath.Dir(path)); file != 0o600 || directory&0o022 != 0 {
+			t.Errorf("%04o became %04o, in a directory of %04o", loose, file, directory)
+		}
+		if strings.Count(log.String(), "level=WARN") != 2 {
+			t.Errorf("the log says %s", log.String())
+		}
+	}
+	shared := filepath.Join(t.TempDir(), "tmp")
+	if err := errors.Join(os.Mkdir(shared, 0o700), os.Chmod(shared, 0o777|fs.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	open(t, filepath.Join(shared, "store.db")).Close()
+	if got := mode(t, shared); got != 0o777 {
+		t.Errorf("a directory like /tmp became %04o", got)
+	}
+}
+
+func TestManyWhoMakeTheFileAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	results := make(chan error)
+	for range 8 {
+		go func() {
+			engine, err := boltkv.Open(path)
+			if err == nil {
+				err = errors.Join(engine.Update(context.Background(), func(tx kv.Tx) error { return tx.Put("k", nil) }), engine.Close())
+			}
+			results <- err
+		}()
+	}
+	opened := 0
+	for range 8 {
+		if err := <-results; err == nil {
+			opened++
+		} else if !errors.Is(err, boltkv.ErrLocked) {
+			t.Error(err)
+		}
+	}
+	if opened == 0 {
+		t.Error("nobody could open it")
+	}
+	onlyFiles(t, filepath.Dir(path), "store.db")
+}
+
+func TestBackupIsAStore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	engine := open(t, path)
+	fill(t, engine)
+	var copied bytes.Buffer
+	if err := engine.Backup(t.Context(), &copied); err != nil {
+		t.Fatal(err)
+	}
+	onlyFiles(t, filepath.Dir(path), "store.db")
+	restored := filepath.Join(t.TempDir(), "store.db")
+	write(t, restored, copied.Bytes())
+	if err := boltkv.Check(restored); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, open(t, restored))
+}
+
+// A file that somebody cuts while it is open would end the process with a bus error.
+func TestAFileThatIsCutWhileOpenIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	engine := open(t, path)
+	fill(t, engine)
+	if err := os.Truncate(path, 2*page); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		err := engine.View(t.Context(), func(tx kv.Tx) error {
+			return tx.Scan("", func(string, []byte) bool { return true })
+		})
+		if !errors.Is(err, boltkv.ErrDamaged) || !strings.Contains(err.Error(), path) {
+			t.Errorf("a view says %v", err)
+		}
+	}
+	if err := engine.Update(t.Context(), func(tx kv.Tx) error { return tx.Put("k", nil) }); !errors.Is(err, boltkv.ErrDamaged) {
+		t.Errorf("an update says %v", err)
+	}
+	if err := engine.Close(); err != nil {
+		t.Errorf("closing says %v", err)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	directory := t.TempDir()
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=2m"); err != nil {
+		t.Skipf("a small file system cannot be mounted here: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(directory, syscall.MNT_DETACH) })
+	path := filepath.Join(directory, "store.db")
+	engine := open(t, path)
+	acknowledged := map[string]bool{}
+	put := func(name string) error {
+		err := engine.Update(t.Context(), func(tx kv.Tx) error { return tx.Put(name, bytes.Repeat([]byte("x"), 8000)) })
+		if err == nil {
+			acknowledged[name] = true
+		}
+		return err
+	}
+	var err error
+	for i := 0; err == nil && i < 10_000; i++ {
+		err = put(key(i))
+	}
+	if !errors.Is(err, kv.ErrFull) || !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("a full disk says %v", err)
+	}
+	for i := range 3 {
+		if err := put(fmt.Sprintf("more/%d", i)); !errors.Is(err, kv.ErrFull) {
+			t.Errorf("once more: %v", err)
+		}
+	}
+	count := func() (n int) {
+		err := engine.View(t.Context(), func(tx kv.Tx) error {
+			n = 0
+			return tx.Scan("", func(key string, value []byte) bool {
+				if !acknowledged[key] || len(value) != 8000 {
+					t.Errorf("%s is there with %d bytes", key, len(value))
+				}
+				n++
+				return true
+			})
+		})
+		if err != nil {
+			t.Fatalf("reading from a full disk: %v", err)
+		}
+		return n
+	}
+	if got := count(); got != len(acknowledged) {
+		t.Errorf("%d of %d acknowledged records are there", got, len(acknowledged))
+	}
+	if err := syscall.Mount("tmpfs", directory, "tmpfs", syscall.MS_REMOUNT, "size=8m"); err != nil {
+		t.Fatal(err)
+	}
+	if err := put("after"); err != nil {
+		t.Fatalf("with room again: %v", err)
+	}
+	if err := engine.Close(); err != nil {
+		t.Fatal(err)
+	}
+	engine = open(t, path)
+	if got := count(); got != len(acknowledged) {
+		t.Errorf("after reopening, %d of %d acknowledged records are there", got, len(acknowledged))
+	}
+	engine.Close()
+}
+
+// What the check takes for damage must never be what bbolt itself writes: every committed state of a busy file passes.
+func TestEveryCommittedStatePassesTheCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	engine := open(t, path)
+	random := rand.New(rand.NewPCG(1, 2))
+	for round := range 120 {
+		err := engine.Update(t.Context(), func(tx kv.Tx) error {
+			for range 1 + random.IntN(200) {
+				name := fmt.Sprintf("%s/%d", strings.Repeat("k", random.IntN(60)), random.IntN(400))
+				if random.IntN(5) < 2+round/60 {
+					if err := tx.Delete(name); err != nil {
+						return err
+					}
+				} else if err := tx.Put(name, make([]byte, random.IntN(1<<random.IntN(15)))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := boltkv.Check(path); err != nil {
+			t.Fatalf("after %d commits: %v", round+1, err)
+		}
+	}
+}
