@@ -63,14 +63,15 @@ func (s *nameSet) reset() {
 
 // add adds the name at text[from:to] to an object; it returns the name decoded and whether it is new.
 func (s *nameSet) add(text []byte, f *frame, from, to int, escaped bool) ([]byte, bool) {
-	at, name := uint32(from), text[from:to]
+	at, name, around := uint32(from), text[from:to], text[from:]
 	if escaped {
 		at, name = s.decode(name)
+		around = name
 	}
 	if f.slots != nil {
 		return name, s.insert(text, f, at, name)
 	}
-	word := firstWord(name)
+	word := firstWord(name, around)
 	for i := range s.few[f.few:] {
 		other := &s.few[f.few+i]
 		if other.word == word && int(other.n) == len(name) && (len(name) <= 8 || bytes.Equal(s.get(text, other.at), name)) {
@@ -105,20 +106,18 @@ func (s *nameSet) get(text []byte, at uint32) []byte {
 	return rest[4 : 4+binary.LittleEndian.Uint32(rest)]
 }
 
-// firstWord packs the first eight bytes of a name; of longer ones it mixes in the last eight.
-func firstWord(name []byte) uint64 {
-	if n := len(name); n >= 8 {
-		word := binary.LittleEndian.Uint64(name)
-		if n > 8 {
-			word ^= bits.RotateLeft64(binary.LittleEndian.Uint64(name[n-8:]), 29)
-		}
-		return word
+// firstWord packs the first eight bytes of a name; of longer ones it mixes in the last eight. around is what the name is the start of.
+func firstWord(name, around []byte) uint64 {
+	n := len(name)
+	switch {
+	case n > 8:
+		return binary.LittleEndian.Uint64(name) ^ bits.RotateLeft64(binary.LittleEndian.Uint64(name[n-8:]), 29)
+	case len(around) >= 8:
+		return binary.LittleEndian.Uint64(around) << (64 - 8*n)
 	}
-	var word uint64
-	for _, c := range name {
-		word = word<<8 | uint64(c)
-	}
-	return word
+	var first [8]byte
+	copy(first[:], name)
+	return binary.LittleEndian.Uint64(first[:]) << (64 - 8*n)
 }
 
 // spill moves an object's few names into its first table.

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"math"
+	"math/bits"
 	"sync"
 	"unicode/utf8"
 )
@@ -247,8 +248,10 @@ func (s *scanner) name(i int, seen *frame) ([]byte, int) {
 func (s *scanner) str(i int) (end int, escaped bool) {
 	text := s.text
 	for {
-		i = plain(text, i)
-		if i >= len(text) {
+		// Most strings end, and most escapes come, within one word: only longer runs are worth a call.
+		if mark := word(text, i); mark != 0 {
+			i += bits.TrailingZeros64(mark) / 8
+		} else if i = plain(text, i); i >= len(text) {
 			return s.fail(i, ""), false
 		}
 		switch c := text[i]; {
@@ -256,7 +259,9 @@ func (s *scanner) str(i int) (end int, escaped bool) {
 			return i + 1, escaped
 		case c == '\\':
 			escaped = true
-			if i = s.escape(i); i < 0 {
+			if i+1 < len(text) && shortEscape[text[i+1]] {
+				i += 2
+			} else if i = s.escape(i); i < 0 {
 				return -1, false
 			}
 		case c < ' ':
@@ -269,33 +274,40 @@ func (s *scanner) str(i int) (end int, escaped bool) {
 	}
 }
 
+// shortEscape is what may follow a backslash, apart from u.
+var shortEscape = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
+
 // escape reads one escape; of a surrogate pair, both. A lone surrogate is no character: parsers replace it, drop it or keep it.
 func (s *scanner) escape(i int) int {
-	switch s.at(i + 1) {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+	c := s.at(i + 1)
+	if shortEscape[c] {
 		return i + 2
-	case 'u':
-		r := hex4(s.text, i+2)
-		switch {
-		case r < 0:
-			return s.fail(min(i+2, len(s.text)), "four hexadecimal digits are expected here")
-		case r < 0xD800 || r > 0xDFFF:
-			return i + 6
-		case r < 0xDC00 && s.at(i+6) == '\\' && s.at(i+7) == 'u':
-			if low := hex4(s.text, i+8); 0xDC00 <= low && low <= 0xDFFF {
-				return i + 12
-			}
-		}
-		return s.fail(i, "half a surrogate pair")
-	default:
+	}
+	if c != 'u' {
 		return s.fail(i+1, "this is not an escape that JSON knows")
 	}
+	r := hex4(s.text, i+2)
+	switch {
+	case r < 0:
+		return s.fail(i+2, "four hexadecimal digits are expected here")
+	case r < 0xD800 || r > 0xDFFF:
+		return i + 6
+	case r < 0xDC00 && s.at(i+6) == '\\' && s.at(i+7) == 'u':
+		if low := hex4(s.text, i+8); 0xDC00 <= low && low <= 0xDFFF {
+			return i + 12
+		}
+	}
+	return s.fail(i, "half a surrogate pair")
 }
 
 // multibyte checks characters beyond ASCII up to the next ASCII one.
 func (s *scanner) multibyte(i int) int {
 	text := s.text
 	for i < len(text) && text[i] >= utf8.RuneSelf {
+		if c := text[i]; 0xC2 <= c && c <= 0xDF && i+1 < len(text) && text[i+1]>>6 == 2 {
+			i += 2
+			continue
+		}
 		r, size := utf8.DecodeRune(text[i:])
 		if r == utf8.RuneError && size == 1 {
 			return s.failAs(i, "this is not UTF-8", ErrSyntax)

@@ -1,6 +1,10 @@
 package rpc
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 // Member is one member of an object: its name decoded, its raw name (with quotes) and raw value as spans.
 type Member struct {
@@ -146,9 +150,17 @@ func scalar(c byte) bool {
 	return 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '+' || c == '.' || c == 'E'
 }
 
+// structural is what nesting and its end can be told by.
+var structural = [256]bool{'"': true, '{': true, '}': true, '[': true, ']': true}
+
 func skipNested(text []byte, i int) int {
 	for depth := 0; i < len(text); {
-		switch text[i] {
+		c := text[i]
+		if !structural[c] {
+			i++
+			continue
+		}
+		switch c {
 		case '"':
 			if i = skipString(text, i); i < 0 {
 				return -1
@@ -156,7 +168,7 @@ func skipNested(text []byte, i int) int {
 			continue
 		case '{', '[':
 			depth++
-		case '}', ']':
+		default:
 			if depth--; depth == 0 {
 				return i + 1
 			}
@@ -166,21 +178,50 @@ func skipNested(text []byte, i int) int {
 	return -1
 }
 
-// skipString looks for the first quote that an even number of backslashes precedes.
+// skipString looks for the quote that ends the string at i: by words where it is near, and with the processor's own search where it is not.
 func skipString(text []byte, i int) int {
 	i++
-	for from := i; ; i++ {
-		next := bytes.IndexByte(text[i:], '"')
-		if next < 0 {
-			return -1
+	from := i
+	for far := i + 32; i+8 <= len(text); {
+		w := binary.LittleEndian.Uint64(text[i:])
+		marks := (((w ^ quotes) - ones) | ((w ^ slants) - ones)) &^ w & tops
+		if marks == 0 {
+			if i += 8; i < far {
+				continue
+			}
+			next := bytes.IndexByte(text[i:], '"')
+			if next < 0 {
+				return -1
+			}
+			if i += next; !escaped(text, from, i) {
+				return i + 1
+			}
+			i++
+			far = i + 32
+			continue
 		}
-		i += next
-		slants := i
-		for slants > from && text[slants-1] == '\\' {
-			slants--
+		at := i + bits.TrailingZeros64(marks)/8
+		if text[at] == '"' {
+			return at + 1
 		}
-		if (i-slants)%2 == 0 {
+		i = at + 2
+	}
+	for ; i < len(text); i++ {
+		switch text[i] {
+		case '"':
 			return i + 1
+		case '\\':
+			i++
 		}
 	}
+	return -1
+}
+
+// escaped says whether an odd number of backslashes stands before i, none of them before from.
+func escaped(text []byte, from, i int) bool {
+	slants := i
+	for slants > from && text[slants-1] == '\\' {
+		slants--
+	}
+	return (i-slants)%2 == 1
 }

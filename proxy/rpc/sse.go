@@ -29,6 +29,7 @@ type EventReader struct {
 	data    span // its data so far, in the window; lines are joined in place
 	hasData bool
 	typ, id string
+	hasID   bool
 	touched bool // it has a field
 
 	// The stream.
@@ -94,11 +95,14 @@ func (r *EventReader) Release() {
 }
 
 func (r *EventReader) reset() {
-	r.data, r.hasData, r.typ, r.id, r.touched = span{}, false, "", "", false
+	r.data, r.hasData, r.typ, r.id, r.hasID, r.touched = span{}, false, "", "", false, false
 }
 
-// dispatch ends the event at an empty line, and says whether it is one: without data it is none, but its id counts.
+// dispatch ends the event at an empty line, and says whether it is one: without data it is none, but its id counts. The id of an event that was cut short does not: to resume after it would lose the event.
 func (r *EventReader) dispatch() bool {
+	if r.hasID {
+		r.lastID = r.id
+	}
 	if r.data.from < r.data.to {
 		return true
 	}
@@ -209,8 +213,8 @@ func (r *EventReader) setID(value []byte) {
 	if bytes.IndexByte(value, 0) >= 0 {
 		return
 	}
-	if string(value) != r.lastID {
-		r.lastID = string(value)
+	r.hasID = true
+	if r.id = r.lastID; string(value) != r.lastID {
+		r.id = string(value)
 	}
-	r.id = r.lastID
 }

@@ -23,9 +23,11 @@ func events(r io.Reader, limit int) string {
 			fmt.Fprintf(&b, "%v last=%q retry=%v", err, reader.LastID(), reader.Retry())
 			return b.String()
 		}
-		fmt.Fprintf(&b, "%s|%s|%q\n", e.Type, e.ID, e.Data)
+		b.WriteString(eventLine(e.Type, e.ID, string(e.Data)))
 	}
 }
+
+func eventLine(typ, id, data string) string { return fmt.Sprintf("%s|%s|%q\n", typ, id, data) }
 
 // The rules and examples of the HTML standard, section 9.2.6 "Interpreting an event stream".
 func TestEventReaderReadsLikeTheStandard(t *testing.T) {
@@ -59,7 +61,7 @@ func TestEventReaderReadsLikeTheStandard(t *testing.T) {
 		{"not at the start", "data: a\n\n\ufeffdata: b\n\n", "||\"a\"\n" + end},
 		{"cut in a line", "data: a\n\ndata: b", "||\"a\"\nunexpected EOF last=\"\" retry=0s"},
 		{"cut after a line", "data: a\n\ndata: b\n", "||\"a\"\nunexpected EOF last=\"\" retry=0s"},
-		{"cut after an id", "id: 3\n", "unexpected EOF last=\"3\" retry=0s"},
+		{"cut after an id", "id: 2\ndata: a\n\nid: 3\n", "|2|\"a\"\nunexpected EOF last=\"2\" retry=0s"},
 		{"cut in a comment", "data: a\n\n: keep", "||\"a\"\n" + end},
 		{"data with colons", "data: {\"a\":\"b: c\"}\n\n", "||\"{\\\"a\\\":\\\"b: c\\\"}\"\n" + end},
 	} {

@@ -22,6 +22,17 @@ func special(w uint64) uint64 {
 	return (w | (w - spaces) | ((w ^ quotes) - ones) | ((w ^ slants) - ones)) & tops
 }
 
+// isPlain says whether a byte stands for itself in a string and is ASCII.
+func isPlain(c byte) bool { return c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf }
+
+// word is special for the eight bytes at i, or 0 if there are fewer.
+func word(text []byte, i int) uint64 {
+	if i+8 > len(text) {
+		return 0
+	}
+	return special(binary.LittleEndian.Uint64(text[i:]))
+}
+
 // plain returns the index of the first byte from i on that ends plain text, or the length.
 func plain(text []byte, i int) int {
 	for ; i+32 <= len(text); i += 32 {
@@ -49,7 +60,7 @@ func plain(text []byte, i int) int {
 			return i + bits.TrailingZeros64(m)/8
 		}
 	}
-	for i < len(text) && text[i] >= ' ' && text[i] != '"' && text[i] != '\\' && text[i] < utf8.RuneSelf {
+	for i < len(text) && isPlain(text[i]) {
 		i++
 	}
 	return i
