@@ -158,6 +158,15 @@ func (t *Tool) CheckHeaders(header http.Header, arguments []byte) error {
 	return nil
 }
 
+// CheckWrappedHeaders does the same for a call of a tool that is shown with the intent wrapper; arguments are as they came, not unwrapped. A client mirrors what stands at the path in the schema that it was
+// shown, inside properties: of a model that left the wrapper out, nothing.
+func (t *Tool) CheckWrappedHeaders(header http.Header, arguments []byte) error {
+	if t.mirror == nil {
+		return nil
+	}
+	return t.CheckHeaders(header, rpc.Find(arguments, "properties"))
+}
+
 // shortHeader keeps errors short where a server chose a long name.
 func shortHeader(name string) string {
 	const most = 128

@@ -293,6 +293,45 @@ func TestHeadersAreHeldAgainstTheArguments(t *testing.T) {
 	}
 }
 
+// A client mirrors by the schema that it was shown. The wrapped schema is one that a client accepts, and asks for the same headers further in.
+func TestHeadersOfAWrappedCall(t *testing.T) {
+	tool := mirrored(t)
+	shown := only(t, string(tool.AppendExposed(nil, "a", true)))
+	tests := []struct{ arguments, header, problem string }{
+		{`{"model_intent":"looking","properties":{"region":"us","where":{"in":{"zone":"z"}}}}`, "us", ""},
+		{`{"model_intent":"looking","properties":{"region":"us"}}`, "eu", "does not match"},
+		{`{"model_intent":"looking","properties":{"region":"us"}}`, "", "is missing"},
+		{`{"model_intent":"looking","properties":{"region":null}}`, "", ""},
+		{`{"model_intent":"looking","region":"us"}`, "", ""},
+		{`{"model_intent":"looking","region":"us"}`, "us", "was sent, but"},
+		{`{"region":"us"}`, "", ""},
+		{`{"properties":"us"}`, "", ""},
+		{`{}`, "", ""},
+		{``, "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.arguments+test.header, func(t *testing.T) {
+			header := make(http.Header)
+			if test.header != "" {
+				header.Set("Mcp-Param-Region", test.header)
+			}
+			if strings.Contains(test.arguments, "zone") {
+				header.Set("Mcp-Param-Tenant-Id_X", "z")
+			}
+			err := tool.CheckWrappedHeaders(header, []byte(test.arguments))
+			if (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
+				t.Errorf("the error is %v, want %q", err, test.problem)
+			}
+			if again := shown.CheckHeaders(header, []byte(test.arguments)); (again == nil) != (err == nil) {
+				t.Errorf("by the schema that was shown it is %v, by ours %v", again, err)
+			}
+		})
+	}
+	if only(t, named("a")).CheckWrappedHeaders(http.Header{"Mcp-Param-Region": {"x"}}, nil) != nil {
+		t.Error("a tool without annotations looks at headers")
+	}
+}
+
 func TestHeaderErrorsDoNotRepeatValues(t *testing.T) {
 	header := http.Header{"Mcp-Param-Region": {"canary-header"}}
 	err := mirrored(t).CheckHeaders(header, []byte(`{"region":"canary-body"}`))
