@@ -11,16 +11,7 @@ import (
 	"syscall"
 )
 
-func main() {
-	os.Exit(Run(context.Background(), Process{
-		Args:    os.Args[1:],
-		Env:     os.Environ(),
-		Stdin:   os.Stdin,
-		Stdout:  os.Stdout,
-		Stderr:  os.Stderr,
-		Signals: signals,
-	}))
-}
+func main() { os.Exit(Run(context.Background(), Self())) }
 
 // Process is what the program knows of the process that it is.
 type Process struct {
@@ -30,6 +21,11 @@ type Process struct {
 	Stdout, Stderr io.Writer
 	// Signals subscribes to the signals that serve understands; only serve does, so that Ctrl-C ends everything else at once. Nil: none ever come.
 	Signals func() (received <-chan os.Signal, stop func())
+}
+
+// Self is the process that this is.
+func Self() Process {
+	return Process{Args: os.Args[1:], Env: os.Environ(), Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals}
 }
 
 // signals subscribes to the operating system's.

@@ -39,6 +39,7 @@ func start(t *testing.T) *demo.Server {
 // eras are the clients that each test runs with.
 var eras = map[string][]client.ClientOption{
 	"modern": nil,
+	//lint:ignore SA1019 there is no other way to speak the older era, and servers have to
 	"legacy": {client.WithLegacyProtocolOnly()},
 }
 
