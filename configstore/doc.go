@@ -5,7 +5,33 @@
 // It deliberately does not know HTTP, roles or MCP, and does no network I/O.
 //
 // Invariants: every change is one transaction on record types of our own; an acknowledged write survives a kill; no secret is stored unsealed, and each is bound to its record and field;
-// a store that is damaged, foreign or newer is refused untouched.
+// no record is believed that the key did not write at this place; a store that is damaged, foreign or newer is refused untouched.
 //
 // Lifetimes: a Store lives from Open to Close; records that it returns are the caller's own copies.
+//
+// # Keys and values
+//
+//	meta/schema          {"schema": 1}: how the rest is to be read. The only value that needs no key
+//	meta/key_check       a sealed text that opens with the right key only
+//	meta/probe           written to see whether a full disk has room again
+//	server/<id>          a server
+//	slug/<slug>          the id of the server that has the slug: what makes slugs unique
+//	catalog/<server id>  the approved catalog of a server
+//	token/<id>           an API token
+//	user/<name>          a known user
+//
+// No key carries a secret. A value is JSON with fixed field names (record_*.go) behind a seal (envelope.go): 33 bytes that only who has the key can make, and only for this content under this
+// key. Who can write to the file can therefore neither change a token's role, nor turn a server's credentials to another address, nor copy a record over another; a flipped bit is an error
+// and not a different policy. (Going back to an older state of the whole file is possible: that is what a backup is.)
+//
+// Within a record each secret is sealed once more, by itself, for the place <kind>/<id>/<field>, so that reading a record without a need for its secrets shows none of them.
+//
+// # Adding a field
+//
+// Add it to the record type in records.go, to its stored form in record_*.go, to Validate, and to the fixture test. A field whose absence an older binary would misread raises schema
+// (schema.go) and brings a migration.
+//
+// # What deleting means
+//
+// A deleted or overwritten value may stay in the file until its page is used again, sealed as it was. The ciphertext is worth nothing without the key file.
 package configstore

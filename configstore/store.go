@@ -3,8 +3,10 @@ package configstore
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"mcpsidecar/configstore/kv"
@@ -16,91 +18,154 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrDuplicate = errors.New("the slug is taken")                 // of a server
 	ErrConflict  = errors.New("the record was changed by another") // an expected revision is not the present one
-	ErrFull      = errors.New("the disk is full")
+	ErrNewer     = errors.New("the store was written by a newer version")
+	ErrFull      = kv.ErrFull
+	ErrDamaged   = kv.ErrDamaged
+	ErrClosed    = kv.ErrClosed
 )
 
 // Config is what a Store needs.
 type Config struct {
-	Engine  kv.Engine                                   // required; the store closes it
-	Keyring *secret.Keyring                             // required
-	Now     func() time.Time                            // nil: time.Now
-	Logger  *slog.Logger                                // nil: discards
-	Observe func(op string, d time.Duration, err error) // told each operation; may be nil
+	Engine  kv.Engine        // required; the store closes it, also when Open fails
+	Keyring *secret.Keyring  // required
+	Now     func() time.Time // nil: time.Now
+	Logger  *slog.Logger     // nil: discards
+
+	// Observe is told each operation (see Operations); may be nil. err is what went wrong with the store itself: that a record is not there, or that a closure refused, is an answer
+	// and not an error.
+	Observe func(op string, d time.Duration, err error)
 }
 
 // Store is the config store. Safe for concurrent use.
-type Store struct{}
+type Store struct {
+	engine  kv.Engine
+	codec   codec
+	now     func() time.Time
+	logger  *slog.Logger
+	observe func(op string, d time.Duration, err error)
+	full    atomic.Bool // the last write found no room
+}
 
-// Open checks the engine's schema version and key check value, writes them into an empty engine, and returns the store. A wrong key or a newer schema is an error, and nothing is written.
-func Open(context.Context, Config) (*Store, error) { panic("unbuilt") }
+// Open checks the engine's schema version, key check value and every record, or writes the first two into an empty engine, and returns the store. A wrong key, a damaged record or a newer schema
+// is an error, and nothing is written.
+func Open(ctx context.Context, config Config) (*Store, error) {
+	if config.Engine == nil || config.Keyring == nil {
+		return nil, errors.New("opening the store: an engine and a keyring are required")
+	}
+	s := &Store{
+		engine: config.Engine, codec: codec{config.Keyring},
+		now: config.Now, logger: config.Logger, observe: config.Observe,
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.observe == nil {
+		s.observe = func(string, time.Duration, error) {}
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, errors.Join(err, s.engine.Close())
+	}
+	return s, nil
+}
 
 // Close ends the feed and closes the engine.
-func (s *Store) Close() error { panic("unbuilt") }
-
-// NewID mints the id of a server before it is stored.
-func NewID() string { panic("unbuilt") }
-
-// Snapshot is everything at one moment.
-type Snapshot struct {
-	Servers  []Server // by display name, then slug
-	Tokens   []APIToken
-	Users    []User
-	Catalogs map[string]Catalog // by server id
-	Revision uint64             // grows with every write to the store
-}
-
-// Snapshot reads everything in one transaction.
-func (s *Store) Snapshot(context.Context) (Snapshot, error) { panic("unbuilt") }
+func (s *Store) Close() error { return s.engine.Close() }
 
 // Watch returns a channel that receives a value soon after every write, from this process or another; several writes may be one value. The channel is closed when ctx or the store ends.
-func (s *Store) Watch(context.Context) <-chan struct{} { panic("unbuilt") }
-
-// Servers lists all servers by display name, then slug.
-func (s *Store) Servers(context.Context) ([]Server, error) { panic("unbuilt") }
-
-// Server returns one server.
-func (s *Store) Server(ctx context.Context, id string) (Server, error) { panic("unbuilt") }
-
-// CreateServer stores a new server, whose ID is set and whose fields pass Validate; it sets times and revision. ErrDuplicate if the slug is taken.
-func (s *Store) CreateServer(ctx context.Context, server Server) (Server, error) { panic("unbuilt") }
-
-// UpdateServer changes one server by a closure inside the transaction; the closure does no I/O and may run twice; its error is returned unchanged. A change of url or transport drops the approved catalog.
-func (s *Store) UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error) {
-	panic("unbuilt")
-}
-
-// DeleteServer deletes a server and all that belongs to it.
-func (s *Store) DeleteServer(ctx context.Context, id string) error { panic("unbuilt") }
-
-// Catalog returns the approved catalog of a server; ErrNotFound if there is none yet.
-func (s *Store) Catalog(ctx context.Context, serverID string) (Catalog, error) { panic("unbuilt") }
-
-// ApproveCatalog stores the approved catalog. With first set it does nothing (and says stored=false) if there is one already.
-// ErrNotFound if the server is gone; ErrConflict if the server's revision is not the one the catalog was fetched under (revision 0: not checked).
-func (s *Store) ApproveCatalog(ctx context.Context, catalog Catalog, revision uint64, first bool) (stored bool, err error) {
-	panic("unbuilt")
-}
-
-// Tokens lists all API tokens, the oldest first.
-func (s *Store) Tokens(context.Context) ([]APIToken, error) { panic("unbuilt") }
-
-// CreateToken stores a token and, if it names a user, makes the user known.
-func (s *Store) CreateToken(ctx context.Context, token APIToken) (APIToken, error) { panic("unbuilt") }
-
-// RevokeToken deletes a token.
-func (s *Store) RevokeToken(ctx context.Context, id string) error { panic("unbuilt") }
-
-// Users lists the known users by name.
-func (s *Store) Users(context.Context) ([]User, error) { panic("unbuilt") }
-
-// EnsureUser makes a user known; it writes only the first time.
-func (s *Store) EnsureUser(ctx context.Context, name string) error { panic("unbuilt") }
-
-// DeleteUser forgets a user and ends its tokens (those whose User it is).
-func (s *Store) DeleteUser(ctx context.Context, name string) error { panic("unbuilt") }
+func (s *Store) Watch(ctx context.Context) <-chan struct{} { return s.engine.Watch(ctx) }
 
 // Backup writes a consistent copy of the store; secrets stay sealed.
-func (s *Store) Backup(ctx context.Context, w io.Writer) error { panic("unbuilt") }
+func (s *Store) Backup(ctx context.Context, w io.Writer) error {
+	return s.do(opBackup, func() error { return s.engine.Backup(ctx, w) })
+}
 
-// Healthy says why the store cannot be read or written at present, or nil.
-func (s *Store) Healthy(context.Context) error { panic("unbuilt") }
+// moment is now as it is stored: in UTC and without the reading of a clock that other processes do not have.
+func (s *Store) moment() time.Time { return s.now().UTC().Round(0) }
+
+// operation names what is done: for metrics, and in words for errors.
+type operation struct{ name, words string }
+
+var (
+	opSnapshot       = operation{"snapshot", "reading the store"}
+	opServers        = operation{"servers", "listing servers"}
+	opServer         = operation{"server", "reading a server"}
+	opCreateServer   = operation{"create_server", "creating a server"}
+	opUpdateServer   = operation{"update_server", "updating a server"}
+	opDeleteServer   = operation{"delete_server", "deleting a server"}
+	opCatalog        = operation{"catalog", "reading a catalog"}
+	opApproveCatalog = operation{"approve_catalog", "approving a catalog"}
+	opTokens         = operation{"tokens", "listing tokens"}
+	opCreateToken    = operation{"create_token", "creating a token"}
+	opRevokeToken    = operation{"revoke_token", "revoking a token"}
+	opUsers          = operation{"users", "listing users"}
+	opEnsureUser     = operation{"ensure_user", "noting a user"}
+	opDeleteUser     = operation{"delete_user", "deleting a user"}
+	opBackup         = operation{"backup", "backing up the store"}
+	opHealthy        = operation{"healthy", "checking the store"}
+	opReseal         = operation{"reseal", "sealing the store anew"}
+
+	operations = []operation{
+		opSnapshot, opServers, opServer, opCreateServer, opUpdateServer, opDeleteServer, opCatalog, opApproveCatalog, opTokens, opCreateToken, opRevokeToken,
+		opUsers, opEnsureUser, opDeleteUser, opBackup, opHealthy, opReseal,
+	}
+)
+
+// Operations lists the names that Config.Observe is told.
+func Operations() []string {
+	names := make([]string, len(operations))
+	for i, op := range operations {
+		names[i] = op.name
+	}
+	return names
+}
+
+// errUnchanged ends an update that found nothing to write; the caller hears of no error.
+var errUnchanged = errors.New("nothing to write")
+
+// refusal is the error of a caller's closure on its way out of a transaction.
+type refusal struct{ error }
+
+func (s *Store) view(ctx context.Context, op operation, read func(kv.Tx) error) error {
+	return s.do(op, func() error { return s.engine.View(ctx, read) })
+}
+
+func (s *Store) update(ctx context.Context, op operation, change func(kv.Tx) error) error {
+	return s.do(op, func() error {
+		err := s.engine.Update(ctx, change)
+		s.noteRoom(err)
+		return err
+	})
+}
+
+// do runs an operation, observes it, and wraps its error with what was being done. A caller's own error comes out as it is.
+func (s *Store) do(op operation, run func() error) error {
+	start := time.Now()
+	err := run()
+	var refused refusal
+	switch {
+	case err == nil, errors.Is(err, errUnchanged):
+		s.observe(op.name, time.Since(start), nil)
+		return nil
+	case errors.As(err, &refused):
+		s.observe(op.name, time.Since(start), nil)
+		return refused.error
+	case isAnswer(err):
+		s.observe(op.name, time.Since(start), nil)
+	default:
+		s.observe(op.name, time.Since(start), err)
+	}
+	return fmt.Errorf("%s: %w", op.words, err)
+}
+
+// isAnswer says that an error is about the request and not about the store.
+func isAnswer(err error) bool {
+	for _, answer := range []error{ErrNotFound, ErrDuplicate, ErrConflict, ErrInvalid, context.Canceled} {
+		if errors.Is(err, answer) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,71 @@
+package configstore
+
+import (
+	"context"
+	"strings"
+
+	"mcpsidecar/configstore/kv"
+)
+
+// resealStep is how many records one transaction seals, so that other writers get their turn.
+const resealStep = 64
+
+// Reseal seals every record and secret anew with the primary key of the store's keyring, and says how many values it wrote. After a rotation (secret.Rotate, then a store opened with the new
+// keyring) and a whole Reseal no present value needs the old key. It can be interrupted and begun again at any point: each value opens with the keyring before and after.
+func (s *Store) Reseal(ctx context.Context) (resealed int, err error) {
+	var keys []string
+	if err := s.view(ctx, opReseal, func(tx kv.Tx) error {
+		keys = nil
+		return tx.Scan("", func(key string, _ []byte) bool { keys = append(keys, key); return true })
+	}); err != nil {
+		return 0, err
+	}
+	for len(keys) > 0 {
+		step := keys[:min(resealStep, len(keys))]
+		keys = keys[len(step):]
+		count := 0
+		err := s.update(ctx, opReseal, func(tx kv.Tx) error {
+			count = 0
+			for _, key := range step {
+				done, err := s.reseal(tx, key)
+				if err != nil {
+					return err
+				}
+				if done {
+					count++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return resealed, err
+		}
+		resealed += count
+	}
+	return resealed, nil
+}
+
+// reseal writes one value again; false if it is gone by now or carries no seal.
+func (s *Store) reseal(tx kv.Tx, key string) (bool, error) {
+	value, found, err := tx.Get(key)
+	switch {
+	case err != nil || !found || key == keySchema || key == keyProbe:
+		return false, err
+	case key == keyKeyCheck:
+		return true, s.putKeyCheck(tx)
+	case strings.HasPrefix(key, prefixServer):
+		server, err := s.server(tx, strings.TrimPrefix(key, prefixServer))
+		if err != nil {
+			return false, err
+		}
+		return true, s.putServer(tx, server)
+	}
+	text, err := s.codec.unwrap(key, value)
+	if err != nil {
+		return false, s.damaged(key, err)
+	}
+	if value, err = s.codec.wrap(key, text); err != nil {
+		return false, err
+	}
+	return true, tx.Put(key, value)
+}
