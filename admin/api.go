@@ -66,7 +66,7 @@ type Config struct {
 	Servers Servers
 	// Reload makes the rest of the program use what was written; it is called after each write and before the answer, so that an answer means that the change holds.
 	Reload   func(context.Context) error
-	CheckURL func(string) error // judges early an address that a server's record names; it does no I/O
+	CheckURL func(string) error // judges early an address that a server's record names. It does no I/O, and its words never repeat the address, which may hold a secret
 	Audit    interface{ Changed(audit.Change) error }
 	Public   *url.URL            // our own address as others see it; may be nil
 	Refused  func(reason string) // told why a caller was turned away; may be nil

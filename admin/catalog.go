@@ -51,7 +51,7 @@ func (a *API) diffCatalog(ctx context.Context, req *request, _ nothing) (Diff, e
 	}
 	approved, err := a.config.Store.Catalog(ctx, server.ID)
 	if err != nil && !errors.Is(err, configstore.ErrNotFound) {
-		return Diff{}, a.fromStore(err)
+		return Diff{}, fromStore(err)
 	}
 	tag, err := catalogTag(present.Baseline)
 	if err != nil {
@@ -69,9 +69,9 @@ func (a *API) serverWithTools(ctx context.Context, req *request) (configstore.Se
 	if err != nil {
 		return configstore.Server{}, Present{}, err
 	}
-	present, err := a.present(ctx, server.ID)
+	present, err := a.present(ctx, server)
 	if err != nil {
-		return configstore.Server{}, Present{}, scrubbed(err, server)
+		return configstore.Server{}, Present{}, err
 	}
 	return server, present, nil
 }

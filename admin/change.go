@@ -85,8 +85,9 @@ func (c ServerChange) apply(s *configstore.Server, checkURL func(string) error) 
 	if s.AuthType != before.AuthType && before.AuthType != "" { // a new server keeps what it is sent
 		s.ClearOtherAuth()
 	}
+	unnamed := unnamedKey(*s)
 	s.Normalize()
-	problems := slices.Concat(c.problems, c.blankWords(), c.masks(), s.Validate())
+	problems := slices.Concat(c.problems, c.blankWords(), unnamed, c.masks(), withoutValues(s.Validate(), *s))
 	problems = append(problems, newAddresses(before, *s, checkURL)...)
 	problems = append(problems, c.strayedSecrets(before, *s)...)
 	return invalid(problems)
@@ -184,6 +185,14 @@ func (c ServerChange) blankWords() (problems []policy.FieldError) {
 	return problems
 }
 
+// unnamedKey finds an API key of which nobody said in which header it goes. The reference system has no default for it here, and to guess is to send a secret where it may not belong.
+func unnamedKey(s configstore.Server) []policy.FieldError {
+	if s.AuthType == configstore.AuthAPIKey && strings.TrimSpace(s.APIKeyHeader) == "" {
+		return []policy.FieldError{problem("api_key_header", "is required for auth_type api_key")}
+	}
+	return nil
+}
+
 // missing finds what a new server must have.
 func (c NewServer) missing() (problems []policy.FieldError) {
 	form := formOf(reflect.TypeFor[NewServer]())
@@ -228,8 +237,8 @@ func newAddresses(before, after configstore.Server, checkURL func(string) error)
 		if address.after == "" || address.after == address.before {
 			continue
 		}
-		if checkURL(address.after) != nil { // its words may repeat the address, which may hold a secret
-			problems = append(problems, problem(address.field, "must be an http or https URL without user and fragment, whose address is not private, loopback, link-local or reserved unless --allow-private-cidrs has it"))
+		if err := checkURL(address.after); err != nil {
+			problems = append(problems, problem(address.field, err.Error()))
 		}
 	}
 	return problems

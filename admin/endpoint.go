@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"reflect"
@@ -121,32 +120,6 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	w.Write(body) // whoever asked may be gone; nothing is left to tell
-}
-
-// minHidden is how short a secret may be before replacing it would tear ordinary words apart.
-const minHidden = 8
-
-// withoutSecrets removes what a server echoes of the secrets it was sent: a curious or careless one must not turn write-only fields into readable ones.
-func withoutSecrets(body []byte, secrets []secret.Value) []byte {
-	for _, value := range secrets {
-		text := value.Reveal()
-		if _, credential, found := bytes.Cut([]byte(text), []byte(" ")); found { // "Bearer x": x alone is the secret
-			body = without(body, string(credential))
-		}
-		body = without(body, text)
-	}
-	return body
-}
-
-func without(body []byte, text string) []byte {
-	if len(text) < minHidden {
-		return body
-	}
-	quoted, err := jsontext.AppendQuote(nil, text)
-	if err != nil {
-		return body
-	}
-	return bytes.ReplaceAll(body, quoted[1:len(quoted)-1], []byte("[redacted]"))
 }
 
 // problem makes one entry about one field.

@@ -67,7 +67,7 @@ func words(reason policy.Reason) string {
 func (a *API) explain(ctx context.Context, _ *request, query ExplainQuery) (Explanation, error) {
 	servers, err := a.config.Store.Servers(ctx)
 	if err != nil {
-		return Explanation{}, a.fromStore(err)
+		return Explanation{}, fromStore(err)
 	}
 	question, err := query.question(servers)
 	if err != nil {
@@ -156,7 +156,7 @@ func (q ExplainQuery) find(tools []PresentTool) (PresentTool, bool) {
 
 // knownTools are a server's present tools, or those of its approved catalog while the present ones cannot be told.
 func (a *API) knownTools(ctx context.Context, server configstore.Server) ([]PresentTool, string, error) {
-	if present, err := a.present(ctx, server.ID); err == nil {
+	if present, err := a.present(ctx, server); err == nil {
 		return present.Tools, "", nil
 	}
 	catalog, err := a.config.Store.Catalog(ctx, server.ID)
@@ -164,7 +164,7 @@ func (a *API) knownTools(ctx context.Context, server configstore.Server) ([]Pres
 		return nil, "The server's tools cannot be told at present, and none were approved.", nil
 	}
 	if err != nil {
-		return nil, "", a.fromStore(err)
+		return nil, "", fromStore(err)
 	}
 	names := slices.Sorted(maps.Keys(catalog.Baseline))
 	exposed := policy.ExposedNames(server.Slug, names)

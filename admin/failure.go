@@ -79,16 +79,18 @@ func (e *notInEffectError) Error() string { return "using the change: " + e.caus
 func (e *notInEffectError) Unwrap() error { return e.cause }
 
 // storeError is anything unexpected that the store says.
-type storeError struct{ cause error }
+type storeError struct {
+	cause   error
+	writing bool // a commit that fails is the one case in which nobody knows whether it happened
+}
 
 func (e *storeError) Error() string { return "config store: " + e.cause.Error() }
 func (e *storeError) Unwrap() error { return e.cause }
 
-// unreachableError is a server whose tools cannot be told at present; its text is fit for the admin.
-type unreachableError struct{ cause error }
+// unreachableError is a server whose tools cannot be told at present, and why in words that are fit for the admin.
+type unreachableError struct{ why string }
 
-func (e *unreachableError) Error() string { return e.cause.Error() }
-func (e *unreachableError) Unwrap() error { return e.cause }
+func (e *unreachableError) Error() string { return e.why }
 
 // plain is every error whose answer is always the same.
 var plain = []struct {
@@ -130,18 +132,20 @@ func publicly(ctx context.Context, err error) (int, Failure) {
 		}
 	}
 	reference := "request " + front.RequestID(ctx)
-	switch wrong, unreachable := (*invalidError)(nil), (*unreachableError)(nil); {
+	switch wrong, unreachable, stored := (*invalidError)(nil), (*unreachableError)(nil), (*storeError)(nil); {
 	case errors.Is(err, configstore.ErrDuplicate):
 		return http.StatusConflict, Failure{Message: "Another server has this slug.", Validations: []Validation{{"slug", "is taken"}}}
 	case errors.As(err, &wrong):
 		return http.StatusBadRequest, Failure{Message: "The request is not valid: nothing was changed.", Validations: validations(wrong.problems)}
 	case errors.As(err, &unreachable):
-		return http.StatusBadGateway, Failure{Message: "The server's tools cannot be told at present.", Detail: unreachable.Error()}
+		return http.StatusBadGateway, Failure{Message: "The server's tools cannot be told at present.", Detail: unreachable.why}
 	case errors.As(err, new(*unrecordedError)):
 		return http.StatusServiceUnavailable, Failure{Message: "The change cannot be recorded at present, so it was not made.", Detail: reference}
 	case errors.As(err, new(*notInEffectError)):
 		return http.StatusInternalServerError, Failure{Message: "The change is stored but not in effect yet.", Detail: reference}
-	case errors.As(err, new(*storeError)):
+	case errors.As(err, &stored) && stored.writing:
+		return http.StatusServiceUnavailable, Failure{Message: "The config store failed: look whether the change was made.", Detail: reference}
+	case errors.As(err, &stored):
 		return http.StatusServiceUnavailable, Failure{Message: "The config store cannot be used at present.", Detail: reference}
 	}
 	return http.StatusInternalServerError, Failure{Message: "Something went wrong here.", Detail: reference}
@@ -153,6 +157,12 @@ func validations(problems []policy.FieldError) []Validation {
 		list = append(list, Validation(p))
 	}
 	return list
+}
+
+// expected says whether an error has an answer of its own, and is not merely something that went wrong.
+func expected(err error) bool {
+	status, _ := publicly(context.Background(), err)
+	return status < http.StatusInternalServerError || status == http.StatusInsufficientStorage
 }
 
 // fail answers with an error.
@@ -167,7 +177,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case http.StatusMethodNotAllowed: // the router counts OPTIONS as allowed, which it is not
 		header.Set("Allow", strings.TrimSuffix(strings.ReplaceAll(header.Get("Allow"), "OPTIONS, ", ""), ", OPTIONS"))
 	}
-	if status >= http.StatusInternalServerError {
+	if status >= http.StatusInternalServerError && status != http.StatusBadGateway { // which is the server's trouble, not ours
 		a.config.Logger.LogAttrs(r.Context(), slog.LevelError, "management request failed",
 			slog.String("request_id", front.RequestID(r.Context())), slog.String("method", r.Method), slog.Any("error", err))
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"reflect"
 	"slices"
@@ -28,7 +29,11 @@ func (a *API) commit(ctx context.Context, req *request, change audit.Change, wri
 	if err := write(); err != nil {
 		change.Action += "_failed"
 		a.config.Audit.Changed(change) // the answer says what happened, recorded or not
-		return a.fromStore(err)
+		err = fromStore(err)
+		if unknown := (*storeError)(nil); errors.As(err, &unknown) {
+			unknown.writing = true
+		}
+		return err
 	}
 	// What is stored must come into effect even if whoever asked has gone.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reloadGrace)
@@ -40,14 +45,14 @@ func (a *API) commit(ctx context.Context, req *request, change audit.Change, wri
 }
 
 // fromStore tells what the store is known to say from what it is not.
-func (a *API) fromStore(err error) error {
+func fromStore(err error) error {
 	if err == nil {
 		return nil
 	}
-	if status, _ := publicly(context.Background(), err); status < 500 || status == 507 {
+	if expected(err) {
 		return err
 	}
-	return &storeError{err}
+	return &storeError{cause: err}
 }
 
 // changedFields names what differs between two records of a server. Of a secret it names the field, as of everything.

@@ -14,7 +14,7 @@ import (
 func (a *API) listServers(ctx context.Context, req *request, _ nothing) ([]Server, error) {
 	stored, err := a.config.Store.Servers(ctx)
 	if err != nil {
-		return nil, a.fromStore(err)
+		return nil, fromStore(err)
 	}
 	shown := []Server{}
 	for _, server := range stored {
@@ -40,7 +40,7 @@ func (a *API) server(ctx context.Context, req *request) (configstore.Server, err
 	}
 	server, err := a.config.Store.Server(ctx, req.name)
 	if err != nil {
-		return configstore.Server{}, a.fromStore(err)
+		return configstore.Server{}, fromStore(err)
 	}
 	if !visible(server, req.caller) {
 		return configstore.Server{}, errNotFound

@@ -73,7 +73,7 @@ func tokenOf(stored configstore.APIToken) Token {
 func (a *API) listTokens(ctx context.Context, _ *request, _ nothing) ([]Token, error) {
 	stored, err := a.config.Store.Tokens(ctx)
 	if err != nil {
-		return nil, a.fromStore(err)
+		return nil, fromStore(err)
 	}
 	tokens := make([]Token, 0, len(stored))
 	for _, token := range stored {
@@ -85,7 +85,7 @@ func (a *API) listTokens(ctx context.Context, _ *request, _ nothing) ([]Token, e
 func (a *API) createToken(ctx context.Context, req *request, in NewToken) (MintedToken, error) {
 	servers, err := a.config.Store.Servers(ctx)
 	if err != nil {
-		return MintedToken{}, a.fromStore(err)
+		return MintedToken{}, fromStore(err)
 	}
 	in.trim()
 	if err := invalid(in.wrong(servers)); err != nil {
@@ -195,7 +195,7 @@ func (t NewToken) given() []string {
 func (a *API) revokeToken(ctx context.Context, req *request, _ nothing) (nothing, error) {
 	tokens, err := a.config.Store.Tokens(ctx)
 	if err != nil {
-		return nothing{}, a.fromStore(err)
+		return nothing{}, fromStore(err)
 	}
 	if !slices.ContainsFunc(tokens, func(t configstore.APIToken) bool { return t.ID == req.name }) {
 		return nothing{}, errNotFound

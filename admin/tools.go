@@ -72,14 +72,6 @@ func readable(info any) jsontext.Value {
 	return encoded
 }
 
-func secretsOf(server configstore.Server) []secret.Value {
-	secrets := []secret.Value{server.OAuth2ClientSecret, server.APIKeyValue}
-	for _, value := range server.CustomHeaders {
-		secrets = append(secrets, value)
-	}
-	return secrets
-}
-
 // ToolsQuery says for whom tools are judged.
 type ToolsQuery struct {
 	User  string `json:"user" doc:"on whose behalf; left out: somebody who may see the server"`
@@ -126,9 +118,9 @@ func (a *API) listTools(ctx context.Context, req *request, query ToolsQuery) (To
 	if err != nil {
 		return Tools{}, err
 	}
-	present, err := a.present(ctx, server.ID)
+	present, err := a.present(ctx, server)
 	if err != nil {
-		return Tools{}, scrubbed(err, server)
+		return Tools{}, err
 	}
 	if query.User == "" {
 		server.Rules.VisibleTo = nil // nobody in particular: somebody who may see it
@@ -179,27 +171,21 @@ func decisionOf(d policy.Decision) Decision {
 }
 
 // present asks for a server's tools.
-func (a *API) present(ctx context.Context, serverID string) (Present, error) {
+func (a *API) present(ctx context.Context, server configstore.Server) (Present, error) {
 	ctx, cancel := context.WithTimeout(ctx, askGrace)
 	defer cancel()
-	present, err := a.config.Servers.Present(ctx, serverID)
+	present, err := a.config.Servers.Present(ctx, server.ID)
 	if err != nil {
-		return Present{}, &unreachableError{err}
+		return Present{}, &unreachableError{scrubbed(err.Error(), server)}
 	}
 	return present, nil
-}
-
-// scrubbed removes a server's secrets from the words about why it cannot be reached.
-func scrubbed(err error, server configstore.Server) error {
-	words := withoutSecrets([]byte(err.Error()), secretsOf(server))
-	return &unreachableError{errors.New(string(words))}
 }
 
 // compile makes the policy that is in force: the stored rules with the approved catalog.
 func (a *API) compile(ctx context.Context, server configstore.Server) (*policy.Policy, error) {
 	catalog, err := a.config.Store.Catalog(ctx, server.ID)
 	if err != nil && !errors.Is(err, configstore.ErrNotFound) {
-		return nil, a.fromStore(err)
+		return nil, fromStore(err)
 	}
 	return policy.Compile(server.Slug, server.Rules, catalog.Baseline)
 }

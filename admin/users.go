@@ -20,7 +20,7 @@ type User struct {
 func (a *API) listUsers(ctx context.Context, _ *request, _ nothing) ([]User, error) {
 	stored, err := a.config.Store.Users(ctx)
 	if err != nil {
-		return nil, a.fromStore(err)
+		return nil, fromStore(err)
 	}
 	users := make([]User, 0, len(stored))
 	for _, user := range stored {
@@ -32,7 +32,7 @@ func (a *API) listUsers(ctx context.Context, _ *request, _ nothing) ([]User, err
 func (a *API) deleteUser(ctx context.Context, req *request, _ nothing) (nothing, error) {
 	users, err := a.config.Store.Users(ctx)
 	if err != nil {
-		return nothing{}, a.fromStore(err)
+		return nothing{}, fromStore(err)
 	}
 	if !slices.ContainsFunc(users, func(u configstore.User) bool { return u.Name == req.name }) {
 		return nothing{}, errNotFound

@@ -1,0 +1,4 @@
+package admin
+
+// InWords is how reasons are explained.
+var InWords = inWords
