@@ -154,16 +154,17 @@ func TestAmbiguityBeyondTheLimitCounts(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
-	limits := catalog.Limits{Tools: 2, Definition: 60, Description: 5}
+	exact := `{"name":"a","inputSchema":{},"description":"12345"}`
+	limits := catalog.Limits{Tools: 2, Definition: len(exact) + 1, Description: 5}
 	c := buildWithin(t, limits,
-		`{"name":"large","inputSchema":{},"description":"`+strings.Repeat("x", 60)+`"}`,
+		`{"name":"large","inputSchema":{},"description":"123"}`,
 		`{"name":"b","inputSchema":{},"description":"123456"}`,
-		`{"name":"a","inputSchema":{},"description":"12345"}`,
+		exact,
 		named("c"), named("d"))
 	if got := names(c); got != "a b" {
 		t.Fatalf("offered are %q, want the first two that fit", got)
 	}
-	warned(t, c, `"large"`, "bytes, more than 60")
+	warned(t, c, `"large"`, "53 bytes, more than 52")
 	warned(t, c, "more than 2 tools", "2 were left out", `from "c" on`)
 	warned(t, c, `"b"`, "more than 5 characters was cut")
 	if got := described(t, c.Find("b")); got != "1234…" {
@@ -272,6 +273,16 @@ func TestTheFingerprintIsOfTheRawDefinition(t *testing.T) {
 	}
 	if clean := only(t, strings.Replace(dirty, `\u200b`, "", 1)); clean.Print == a.Print || clean.Cleaned {
 		t.Error("a removed character does not show in the fingerprint")
+	}
+}
+
+// Definitions were read strictly before; should one slip through, it is dropped.
+func TestWhatIsNoJSONIsDropped(t *testing.T) {
+	for _, text := range []string{"", " ", "{", `{"name":"a","inputSchema":{}}x`, `{"name":"a","inputSchema":{}}{}`, `{"name":"a","inputSchema":{}`, `{"name":"a" "inputSchema":{}}`, `{"name":"a",,"inputSchema":{}}`,
+		`{"name":"a","inputSchema":{"a":}}`, `{"name":"a","inputSchema":{"a"}}`, `{"name":"a\`, `{name:"a"}`} {
+		if c := catalog.Build([][]byte{[]byte(text)}, catalog.Limits{}); len(c.Tools) != 0 || len(c.Warnings) != 1 {
+			t.Errorf("%s became %q with %q", text, names(c), c.Warnings)
+		}
 	}
 }
 

@@ -105,6 +105,7 @@ func TestWhereTextsAreCleaned(t *testing.T) {
 		{`{"name":"a","inputSchema":{"properties":{"p":{"properties":{"description":{"description":DIRTY}}}}}}`, true},
 		{`{"name":"a","inputSchema":{"properties":{"default":{"description":DIRTY}}}}`, true},
 		{`{"name":"a","inputSchema":{"$defs":{"d":{"items":[{"anyOf":[{"description":DIRTY}]}]}}}}`, true},
+		{`{"name":"a","inputSchema":{"$defs":{"default":{"description":DIRTY}},"patternProperties":{"const":{"title":DIRTY}}}}`, true},
 		{`{"name":"a","inputSchema":{"if":{"title":DIRTY}}}`, true},
 		{`{"name":"a","inputSchema":{"additionalProperties":{"title":DIRTY}}}`, true},
 		{`{"name":"a","inputSchema":{"x-vendor":{"description":DIRTY}}}`, true},
