@@ -1,11 +1,36 @@
 // Package rpc reads JSON-RPC messages strictly, rebuilds them from their own bytes, and reads and writes server-sent events.
 //
 // It owns the one strict parse: exactly one JSON value, UTF-8, no duplicate member at any depth, limits on size and depth, envelope members in their exact case. What it returns are spans of the
-// input, so that what was judged is what is forwarded.
+// input, so that what was judged is what is forwarded. It also owns the memory that bodies and events are read into.
 //
-// It deliberately does not know MCP methods, eras, policy or HTTP.
+// It deliberately does not know MCP methods, eras, policy or HTTP. Numbers other than an id or an error code are passed on as written, also where a parser would round them: nothing is judged by them.
 //
 // Invariant: a message that two JSON parsers could read differently is refused.
 //
-// Lifetimes: a Message points into the buffer it was read from and lives as long as that.
+// Lifetimes: a Message, a Member and the spans of an EditObject point into the text they were read from and live as long as that; strings are their own. A text in a Buffer lives until the
+// last holder releases it, an Event's data until the next Next. A Segments reader that was given a buffer (Within) holds it until it is closed.
+//
+// # The files
+//
+//   - message.go: Read, the envelope and its rules; scan.go: the grammar; text.go: strings; names.go: duplicate names; words.go: words that need no copy
+//   - split.go: Members, Find, Elements; build.go: Append…, EditObject
+//   - buffer.go: ReadAll and the pools; segments.go: a body in pieces
+//   - sse.go: events; window.go: what of a stream is in memory; ssewrite.go: writing events
+//
+// # Why a scanner of its own
+//
+// The reader sees every byte of every request and result, so it has to run at a fraction of the cost of moving them. jsontext, whose strictness is the same (it is the oracle in the fuzz tests), was measured
+// first, on the same texts (go test -bench 'Read/|JSONText', one core, best of 25 on a shared machine):
+//
+//	text                                     jsontext            this package
+//	call of 1 KiB                            1.5 GB/s            2.9 GB/s
+//	one string of 64 KiB                     2.6 GB/s            8.5 GB/s
+//	one string of 1 MiB                      2.6 GB/s            8.6 GB/s
+//	1 MiB of text, \n every 60 characters    2.4 GB/s            5.5 GB/s
+//	1 MiB of JSON inside a JSON string       1.1 GB/s            1.1 GB/s
+//	1 MiB of Cyrillic                        0.66 GB/s           1.1 GB/s
+//	1 MiB of records of five members         0.56 GB/s           0.72 GB/s
+//	one object of 72,000 members, 1 MiB      0.07 GB/s, 12 MB    0.29 GB/s, 2 MB
+//
+// The last row decided: an allocation for each member, in all twelve times the text, is what an attacker would send. Nothing else allocates in either.
 package rpc

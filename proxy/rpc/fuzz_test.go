@@ -199,8 +199,8 @@ func FuzzEventReader(f *testing.F) {
 		if got := events(&ragged{stream, rand.New(rand.NewPCG(cuts, 0))}, limit); got != want {
 			t.Fatalf("%q cut gives\n%s\nwant\n%s", stream, got, want)
 		}
-		if len(stream) > limit {
-			return
+		if strings.Contains(want, rpc.ErrTooLarge.Error()) {
+			return // the standard knows no limits
 		}
 		var model strings.Builder
 		for _, e := range modelEvents(string(stream)) {

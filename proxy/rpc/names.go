@@ -10,44 +10,49 @@ import (
 // nameSet finds a name that an object has twice. Names are compared as they decode: "a" and "\u0061" are the same.
 //
 // An object with few members is compared name by name, in a stack that all open objects share. One with more gets a hash table of eight bytes per slot, seeded at
-// random so that nobody can choose names that collide. The memory is at most about three times the text, in the worst text there is.
+// random so that nobody can choose names that collide. What is stored of a name is its place in the text, so the memory is bounded by the number of members: in the worst
+// text there is, a single object of the shortest possible members, three to five times the text.
 type nameSet struct {
-	few   []fewName
-	arena []byte // decoded names that had escapes, each after its length in four bytes
-	free  [maxFreeTable + 1][][]uint64
+	few  []fewName
+	free [maxFreeTable + 1][][]uint64
+
+	decoded, other []byte // the names last decoded
 }
 
 // frame is the part of a nameSet that belongs to one open object.
 type frame struct {
-	few   int // where its names start
-	arena int
+	few   int      // where its names start
 	slots []uint64 // nil while it has few
 	used  int
 }
 
 // fewName is a name by its length and its first bytes, which up to eight are all of it.
 type fewName struct {
-	word uint64
-	at   uint32 // see nameSet.get
-	n    uint32
+	word  uint64
+	place place
+	n     uint32
 }
+
+// place is where in the text a name starts, after its quote, and in the top bit whether it has escapes. It is never 0.
+type place uint32
+
+const hasEscapes = 1 << 31
 
 const (
 	maxFew       = 16
-	firstTable   = 6  // log2 of the slots of an object's first table
-	maxFreeTable = 12 // larger ones are left to the collector
-	maxFreeEach  = 4
-	inArena      = 1 << 31 // in a place: the name is in the arena, else in the text
+	firstTable   = 6       // log2 of the slots of an object's first table
+	maxFreeTable = 12      // log2 of the slots of the largest table that is kept
+	maxKept      = 8 << 10 // slots in all tables of one size that are kept
 )
 
 var nameSeed = maphash.MakeSeed()
 
 // open starts an object inside the ones that are open.
-func (s *nameSet) open() frame { return frame{few: len(s.few), arena: len(s.arena)} }
+func (s *nameSet) open() frame { return frame{few: len(s.few)} }
 
 // close ends the innermost object.
 func (s *nameSet) close(f *frame) {
-	s.few, s.arena = s.few[:f.few], s.arena[:f.arena]
+	s.few = s.few[:f.few]
 	if f.slots != nil {
 		s.recycle(f.slots)
 	}
@@ -55,18 +60,18 @@ func (s *nameSet) close(f *frame) {
 
 // reset forgets everything and what is too large to keep.
 func (s *nameSet) reset() {
-	s.few, s.arena = s.few[:0], s.arena[:0]
-	if cap(s.arena) > 16<<10 {
-		s.arena = nil
+	s.few = s.few[:0]
+	if cap(s.decoded)+cap(s.other) > 16<<10 {
+		s.decoded, s.other = nil, nil
 	}
 }
 
-// add adds the name at text[from:to] to an object; it returns the name decoded and whether it is new.
+// add adds the name at text[from:to] to an object; it returns the name decoded, valid until the next one, and whether it is new.
 func (s *nameSet) add(text []byte, f *frame, from, to int, escaped bool) ([]byte, bool) {
-	at, name, around := uint32(from), text[from:to], text[from:]
+	at, name, around := place(from), text[from:to], text[from:]
 	if escaped {
-		at, name = s.decode(name)
-		around = name
+		s.decoded = appendDecoded(s.decoded[:0], name)
+		at, name, around = at|hasEscapes, s.decoded, s.decoded
 	}
 	if f.slots != nil {
 		return name, s.insert(text, f, at, name)
@@ -74,7 +79,7 @@ func (s *nameSet) add(text []byte, f *frame, from, to int, escaped bool) ([]byte
 	word := firstWord(name, around)
 	for i := range s.few[f.few:] {
 		other := &s.few[f.few+i]
-		if other.word == word && int(other.n) == len(name) && (len(name) <= 8 || bytes.Equal(s.get(text, other.at), name)) {
+		if other.word == word && int(other.n) == len(name) && (len(name) <= 8 || bytes.Equal(s.get(text, other.place), name)) {
 			return name, false
 		}
 	}
@@ -86,24 +91,14 @@ func (s *nameSet) add(text []byte, f *frame, from, to int, escaped bool) ([]byte
 	return name, true
 }
 
-// decode decodes a name into the arena.
-func (s *nameSet) decode(inner []byte) (uint32, []byte) {
-	s.arena = append(s.arena, 0, 0, 0, 0)
-	at := len(s.arena)
-	s.arena = appendDecoded(s.arena, inner)
-	name := s.arena[at:]
-	binary.LittleEndian.PutUint32(s.arena[at-4:], uint32(len(name)))
-	return uint32(at) | inArena, name
-}
-
-// get returns the name at a place. A name in the text has no escapes, so it ends at the first quote.
-func (s *nameSet) get(text []byte, at uint32) []byte {
-	if at&inArena == 0 {
-		rest := text[at:]
-		return rest[:bytes.IndexByte(rest, '"')]
+// get returns the name at a place, valid until the next call.
+func (s *nameSet) get(text []byte, at place) []byte {
+	from := int(at &^ hasEscapes)
+	if at&hasEscapes == 0 {
+		return text[from : from+bytes.IndexByte(text[from:], '"')]
 	}
-	rest := s.arena[at&^inArena-4:]
-	return rest[4 : 4+binary.LittleEndian.Uint32(rest)]
+	s.other = appendDecoded(s.other[:0], text[from:skipString(text, from-1)-1])
+	return s.other
 }
 
 // firstWord packs the first eight bytes of a name; of longer ones it mixes in the last eight. around is what the name is the start of.
@@ -124,13 +119,13 @@ func firstWord(name, around []byte) uint64 {
 func (s *nameSet) spill(text []byte, f *frame) {
 	f.slots = s.table(firstTable)
 	for _, k := range s.few[f.few:] {
-		s.insert(text, f, k.at, s.get(text, k.at))
+		s.insert(text, f, k.place, s.get(text, k.place))
 	}
 	s.few = s.few[:f.few]
 }
 
-// insert adds a name to an object's table. A slot is the upper half of the hash's bits and the place, which is never 0.
-func (s *nameSet) insert(text []byte, f *frame, at uint32, name []byte) bool {
+// insert adds a name to an object's table. A slot is half of the hash and the place.
+func (s *nameSet) insert(text []byte, f *frame, at place, name []byte) bool {
 	if f.used*3 >= len(f.slots)*2 {
 		s.grow(f)
 	}
@@ -143,7 +138,7 @@ func (s *nameSet) insert(text []byte, f *frame, at uint32, name []byte) bool {
 			f.used++
 			return true
 		}
-		if uint32(slot>>32) == tag && bytes.Equal(s.get(text, uint32(slot)), name) {
+		if uint32(slot>>32) == tag && bytes.Equal(s.get(text, place(slot)), name) {
 			return false
 		}
 	}
@@ -180,7 +175,7 @@ func (s *nameSet) table(log int) []uint64 {
 
 func (s *nameSet) recycle(slots []uint64) {
 	log := bits.Len(uint(len(slots))) - 1
-	if log <= maxFreeTable && len(s.free[log]) < maxFreeEach {
+	if log <= maxFreeTable && len(s.free[log])<<log < maxKept {
 		clear(slots)
 		s.free[log] = append(s.free[log], slots)
 	}

@@ -16,7 +16,7 @@ type scanner struct {
 	err   *SyntaxError
 }
 
-// maxText is what the places in a nameSet can address; every limit on a body is far below it.
+// maxText is what a place can address; every limit on a body is far below it.
 const maxText = math.MaxInt32
 
 var tooLong = &SyntaxError{maxText, "it is larger than two gigabytes", ErrTooLarge}

@@ -176,23 +176,30 @@ func (r *EventReader) field(line span) error {
 	}
 	value = bytes.TrimPrefix(value, []byte{' '})
 	r.touched = true
-	if string(name) == "data" {
-		return r.addData(span{line.to - len(value), line.to})
-	}
-	if len(text) > maxField {
-		return ErrTooLarge
-	}
 	switch string(name) {
-	case "event":
+	case "data":
+		return r.addData(span{line.to - len(value), line.to})
+	case "event", "id", "retry":
+		if len(value) > maxField {
+			return ErrTooLarge
+		}
+		r.note(name[0], value)
+	}
+	return nil
+}
+
+// note takes an event, id or retry field.
+func (r *EventReader) note(initial byte, value []byte) {
+	switch initial {
+	case 'e':
 		r.typ = intern(value)
-	case "id":
+	case 'i':
 		r.setID(value)
-	case "retry":
+	default:
 		if ms, err := strconv.ParseUint(string(value), 10, 31); err == nil {
 			r.retry = time.Duration(ms) * time.Millisecond
 		}
 	}
-	return nil
 }
 
 // addData joins a line to the event's data: the first stays where it is, later ones move up to it, where there is always room.

@@ -125,6 +125,8 @@ func TestEventReaderLimits(t *testing.T) {
 		{"a line that does not end", "data: " + strings.Repeat("x", 100*limit), rpc.ErrTooLarge, 0},
 		{"an unknown field that does not end", strings.Repeat("x", 100*limit), rpc.ErrTooLarge, 0},
 		{"an id", "id: " + line + "\ndata: a\n\n", rpc.ErrTooLarge, 0},
+		{"an unknown field", line + "\ndata: a\n\n", nil, 1},
+		{"a type", "event: " + line + "\ndata: a\n\n", rpc.ErrTooLarge, 0},
 		{"a comment of any length", ": " + strings.Repeat("x", 100*limit) + "\ndata: a\n\n", nil, 1},
 		{"a comment inside an event", "data: a\n: " + strings.Repeat("x", 100*limit) + "\ndata: b\n\n", nil, 3},
 		{"comments of any number", strings.Repeat(": x\r", 100*limit) + "data: a\n\n", nil, 1},

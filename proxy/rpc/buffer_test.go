@@ -1,0 +1,191 @@
+package rpc_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"mcpsidecar/proxy/rpc"
+)
+
+func TestReadAll(t *testing.T) {
+	const limit = 1 << 20
+	sizes := []int{0, 1, 4095, 4096, 4097, 16<<10 - 1, 16 << 10, 16<<10 + 1, 64 << 10, 100_000, limit - 1, limit}
+	for _, size := range sizes {
+		body := bytes.Repeat([]byte("0123456789"), size/10+1)[:size]
+		for _, hint := range []int64{-1, 0, int64(size), int64(size / 2)} {
+			for name, r := range map[string]io.Reader{
+				"whole":         bytes.NewReader(body),
+				"halves":        iotest.HalfReader(bytes.NewReader(body)),
+				"EOF with data": iotest.DataErrReader(bytes.NewReader(body)),
+			} {
+				b, err := rpc.ReadAll(r, hint, limit)
+				if err != nil || !bytes.Equal(b.Bytes(), body) {
+					t.Fatalf("%d bytes, hint %d, %s: %v", size, hint, name, err)
+				}
+				b.Release()
+			}
+		}
+	}
+}
+
+func TestReadAllRefusesMoreThanTheLimit(t *testing.T) {
+	for _, limit := range []int{0, 1, 5000, 100_000} {
+		for _, hint := range []int64{-1, int64(limit)} {
+			r := &counted{endless: endless{text: []byte("x")}}
+			if _, err := rpc.ReadAll(r, hint, limit); err != rpc.ErrTooLarge {
+				t.Errorf("%d: %v", limit, err)
+			}
+			if r.n > limit+1 {
+				t.Errorf("%d: read %d bytes", limit, r.n)
+			}
+		}
+		r := &counted{endless: endless{text: []byte("x")}}
+		if _, err := rpc.ReadAll(r, int64(limit)+1, limit); err != rpc.ErrTooLarge || r.n != 0 {
+			t.Errorf("%d: %v after %d bytes of a body that says it is too large", limit, err, r.n)
+		}
+	}
+}
+
+type counted struct {
+	endless
+	n int
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.endless.Read(p)
+	c.n += n
+	return n, err
+}
+
+func TestReadAllPassesErrorsOn(t *testing.T) {
+	broken := errors.New("broken")
+	if _, err := rpc.ReadAll(io.MultiReader(strings.NewReader("abc"), iotest.ErrReader(broken)), 6, 100); err != broken {
+		t.Error(err)
+	}
+	if _, err := rpc.ReadAll(nothing{}, -1, 100); err != io.ErrNoProgress {
+		t.Error(err)
+	}
+}
+
+type nothing struct{}
+
+func (nothing) Read([]byte) (int, error) { return 0, nil }
+
+func TestBufferHolders(t *testing.T) {
+	b, err := rpc.ReadAll(strings.NewReader("abc"), 3, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Retain()
+	b.Release()
+	if string(b.Bytes()) != "abc" {
+		t.Error("gone while it was held")
+	}
+	b.Release()
+	if b.Bytes() != nil {
+		t.Error("there after the last release")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("one release too many went unnoticed")
+		}
+	}()
+	b.Release()
+}
+
+// Buffers that are used side by side never share memory.
+func TestBuffersAreApart(t *testing.T) {
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 200 {
+				size := 1 + (i*7919+g*104729)%200_000
+				body := bytes.Repeat([]byte{byte('a' + g)}, size)
+				b, err := rpc.ReadAll(bytes.NewReader(body), int64(size), 1<<20)
+				if err != nil || !bytes.Equal(b.Bytes(), body) {
+					t.Errorf("%d bytes of another: %v", size, err)
+				}
+				b.Release()
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestSegments(t *testing.T) {
+	s := rpc.NewSegments([]byte("ab"), nil, []byte("c"), []byte{}, []byte("def"))
+	if s.Len() != 6 {
+		t.Error(s.Len())
+	}
+	first, second := s.Reader(), s.Reader()
+	if err := iotest.TestReader(first, []byte("abcdef")); err != nil {
+		t.Error(err)
+	}
+	var b bytes.Buffer
+	if n, err := second.(io.WriterTo).WriteTo(&b); n != 6 || err != nil || b.String() != "abcdef" {
+		t.Error(n, err, b.String())
+	}
+	if n, err := second.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Error(n, err)
+	}
+	if n, err := rpc.NewSegments().Reader().Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		t.Error(n, err)
+	}
+}
+
+func TestSegmentsContinueAfterAShortWrite(t *testing.T) {
+	r := rpc.NewSegments([]byte("abc"), []byte("def")).Reader()
+	broken := errors.New("broken")
+	if n, err := r.(io.WriterTo).WriteTo(&brittle{room: 4, err: broken}); n != 4 || err != broken {
+		t.Error(n, err)
+	}
+	if rest, err := io.ReadAll(r); string(rest) != "ef" || err != nil {
+		t.Errorf("%s, %v", rest, err)
+	}
+}
+
+// brittle takes some bytes and then fails.
+type brittle struct {
+	room int
+	err  error
+}
+
+func (b *brittle) Write(p []byte) (int, error) {
+	n := min(len(p), b.room)
+	if b.room -= n; n < len(p) {
+		return n, b.err
+	}
+	return n, nil
+}
+
+// net/http may read a request's body after the answer is there, and closes it when it is through: until then the memory is not another's.
+func TestSegmentReadersHoldTheirBuffer(t *testing.T) {
+	b, err := rpc.ReadAll(strings.NewReader("payload"), 7, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rpc.NewSegments([]byte("<"), b.Bytes(), []byte(">")).Within(b).Reader()
+	b.Release()
+	if b.Bytes() == nil {
+		t.Fatal("gone under an open reader")
+	}
+	if text, err := io.ReadAll(r); string(text) != "<payload>" || err != nil {
+		t.Errorf("%s, %v", text, err)
+	}
+	r.Close()
+	r.Close()
+	if b.Bytes() != nil {
+		t.Error("held by a closed reader")
+	}
+	if n, err := r.Read(make([]byte, 10)); n != 0 || err == nil || err == io.EOF {
+		t.Error("a closed reader reads:", n, err)
+	}
+	if n, err := r.(io.WriterTo).WriteTo(io.Discard); n != 0 || err == nil {
+		t.Error("a closed reader writes:", n, err)
+	}
+}
