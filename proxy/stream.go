@@ -36,7 +36,7 @@ func (t *turn) get() {
 	}
 	defer t.session.closeStream()
 	t.startStream()
-	t.follow(t.session.over, func() error {
+	t.follow(t.session.over, t.flushHead, func() error {
 		if !primary {
 			return nil // a message goes to one stream only
 		}
@@ -60,10 +60,10 @@ func (t *turn) subscribe() {
 	}
 	t.startStream()
 	t.outcome = outcomeOK
-	if t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+granted+`}}`), true) != nil {
-		return
+	acknowledge := func() error {
+		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+granted+`}}`), true)
 	}
-	graceful := t.follow(nil, func() error {
+	graceful := t.follow(nil, acknowledge, func() error {
 		if !tools {
 			return nil
 		}
@@ -74,15 +74,15 @@ func (t *turn) subscribe() {
 	}
 }
 
-// follow keeps a stream open and calls changed whenever the caller's list is another; graceful says that it was we who ended it.
-func (t *turn) follow(over <-chan struct{}, changed func() error) (graceful bool) {
+// follow opens a stream, keeps it open, and calls changed whenever the caller's list is another; graceful says that it was we who ended it. What changes after the client knows that the stream is open is told.
+func (t *turn) follow(over <-chan struct{}, open, changed func() error) (graceful bool) {
 	t.leaveBusy()
 	t.proxy.config.Metrics.Streams(1)
 	defer t.proxy.config.Metrics.Streams(-1)
 	woken := t.proxy.hub.join()
 	defer t.proxy.hub.leave(woken)
 	last := t.proxy.visibleSignature(t.scope)
-	if t.flushHead() != nil {
+	if open() != nil {
 		return false
 	}
 	ticker := time.NewTicker(keepAlive)
