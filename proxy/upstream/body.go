@@ -100,30 +100,26 @@ type bodyReader struct {
 	offset int
 }
 
-// Read fills p from as many pieces as it takes.
+// Read fills p from as many pieces as it takes. At the end it is at the end also after release: the transport looks for more once the whole is written, and an error then would cost the connection.
 func (r *bodyReader) Read(p []byte) (n int, err error) {
 	r.body.mu.Lock()
 	defer r.body.mu.Unlock()
+	piece, more := r.body.piece(r.piece)
+	if !more {
+		return 0, io.EOF
+	}
 	if r.body.released {
 		return 0, errReleased
 	}
-	for n < len(p) {
-		piece, ok := r.body.piece(r.piece)
-		if !ok {
-			break
-		}
+	for more && n < len(p) {
 		copied := copy(p[n:], piece[r.offset:])
 		n, r.offset = n+copied, r.offset+copied
 		if r.offset == len(piece) {
 			r.piece, r.offset = r.piece+1, 0
+			piece, more = r.body.piece(r.piece)
 		}
 	}
-	if _, more := r.body.piece(r.piece); !more {
-		r.body.sent = true
-		if n == 0 {
-			return 0, io.EOF
-		}
-	}
+	r.body.sent = r.body.sent || !more
 	return n, nil
 }
 

@@ -11,9 +11,13 @@ import (
 
 // known is what detection found out about a server. It is immutable; a new detection makes a new one.
 type known struct {
-	era  Era
-	info Info // of a modern server
+	era    Era
+	info   Info // of a modern server
+	unsure bool // it answered as a modern server would that lacks server/discover, which none may; initialize decides
 }
+
+// modernAfterAll is what is known of a server that refuses both server/discover and initialize.
+var modernAfterAll = &known{era: Modern, info: Info{Era: Modern, Version: modernVersion}}
 
 // detect returns the era of the server, finding it out first if nobody has. Many callers share one attempt; but if it fails for a reason that lies with the credentials it was made with, each tries with its own.
 func (c *Conn) detect(ctx context.Context) (*known, *Failure) {
@@ -88,7 +92,9 @@ func (c *Conn) probe(ctx context.Context) (*known, *Failure) {
 	case codeUnsupportedVersion:
 		return c.server.choose(find(refusal.Data, "supported"), Info{})
 	case codeHeaderMismatch, codeMissingCapability:
-		return &known{era: Modern, info: Info{Era: Modern, Version: modernVersion}}, nil
+		return &known{era: Modern, info: modernAfterAll.info}, nil
+	case codeMethodNotFound:
+		return &known{era: Legacy, unsure: e.response.StatusCode == http.StatusNotFound}, nil
 	}
 	return &known{era: Legacy}, nil
 }
@@ -104,7 +110,7 @@ func judgeFailure(f *Failure) (*known, *Failure) {
 // turnsAway: it was answered, by something that does not understand what was asked: server/discover, a version, a request without a session.
 func turnsAway(f *Failure) bool {
 	if f.Kind != Status {
-		return f.Kind == Malformed
+		return f.Kind == Malformed || f.Kind == Refused
 	}
 	switch f.HTTPStatus {
 	case http.StatusForbidden, http.StatusTooManyRequests, http.StatusRequestTimeout:

@@ -24,6 +24,7 @@ const (
 	Status       FailureKind = "status"             // an HTTP status that is no answer
 	Unauthorized FailureKind = "unauthorized"       // 401, also after a retry with fresh headers
 	Insufficient FailureKind = "insufficient_scope" // 403 with that challenge
+	Refused      FailureKind = "refused"            // a JSON-RPC error to a question of our own: initialize, a list
 	Malformed    FailureKind = "malformed"          // not JSON-RPC, not strict, or not the answer to what was asked
 	TooLarge     FailureKind = "too_large"
 	Open         FailureKind = "circuit_open" // the breaker is open; nothing was sent
@@ -84,6 +85,8 @@ func (f *Failure) predicate() string {
 		return "did not accept the credentials it was given"
 	case Insufficient:
 		return "asks for more permissions than the credentials have"
+	case Refused:
+		return "answered with an error"
 	case Malformed:
 		return "sent an answer that is not valid"
 	case TooLarge:
@@ -124,12 +127,22 @@ func (s *Server) malformed(mayHaveRun bool, format string, args ...any) *Failure
 	return s.failure(Malformed, mayHaveRun, fmt.Errorf(format, args...))
 }
 
+func (s *Server) tooLarge(mayHaveRun bool) *Failure {
+	f := s.failure(TooLarge, mayHaveRun, rpc.ErrTooLarge)
+	f.Limit = s.cfg.Limits.Message
+	return f
+}
+
+// refused makes a failure of a JSON-RPC error to a question of our own.
+func (s *Server) refused(method string, raw []byte) *Failure {
+	e, _ := rpc.ParseError(raw)
+	return s.failure(Refused, false, fmt.Errorf("%s was refused with code %d: %q", method, e.Code, e.Message))
+}
+
 // broken says what an error of the transport, of reading a body or of a context means.
 func (s *Server) broken(ctx context.Context, mayHaveRun bool, err error) *Failure {
-	if err == rpc.ErrTooLarge {
-		f := s.failure(TooLarge, mayHaveRun, err)
-		f.Limit = s.cfg.Limits.Message
-		return f
+	if errors.Is(err, rpc.ErrTooLarge) {
+		return s.tooLarge(mayHaveRun)
 	}
 	if errors.Is(err, outbound.ErrForbiddenAddress) {
 		return s.failure(Forbidden, false, err)
@@ -146,10 +159,6 @@ func (s *Server) ended(ctx context.Context, mayHaveRun bool) *Failure {
 	switch {
 	case cause == errSilent, cause == errTotal, cause == errIdle, errors.Is(cause, context.DeadlineExceeded):
 		return s.failure(TimedOut, mayHaveRun, cause)
-	case errors.As(cause, new(*Failure)):
-		f := *cause.(*Failure)
-		f.MayHaveRun = mayHaveRun
-		return &f
 	}
 	return s.failure(Canceled, mayHaveRun, cause)
 }

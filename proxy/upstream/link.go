@@ -57,7 +57,10 @@ func (c *Conn) stillValid(l *link) bool {
 		return !l.stream.ended()
 	}
 	known := c.server.known.Load()
-	return known == l.known || (known != nil && known.era == Legacy && l.era == Legacy)
+	if l.era == Legacy {
+		return known == nil || known.era == Legacy
+	}
+	return known == l.known
 }
 
 // connect makes the link that everyone in the flight waits for.
@@ -90,7 +93,7 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 	if c.server.cfg.SSE {
 		return c.openStream(ctx)
 	}
-	for again := true; ; again = false {
+	for again := true; ; {
 		remembered := c.server.known.Load()
 		known, failure := c.detect(ctx)
 		if failure != nil {
@@ -106,10 +109,15 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 		if !turnsAway(failure) {
 			return nil, failure
 		}
+		if known.unsure {
+			c.server.known.CompareAndSwap(known, modernAfterAll)
+			continue
+		}
 		c.server.unlearn(known)
 		if remembered != known || !again {
 			return nil, failure
 		}
+		again = false
 	}
 }
 
@@ -129,8 +137,7 @@ func (c *Conn) initialize(ctx context.Context, l *link) (*link, *Failure) {
 		return nil, failure
 	}
 	if answer.Kind == rpc.ErrorResponse {
-		refusal, _ := rpc.ParseError(answer.Error)
-		return nil, c.server.malformed(false, "initialize was refused with code %d: %s", refusal.Code, refusal.Message)
+		return nil, c.server.refused(methodInitialize, answer.Error)
 	}
 	version, _ := rpc.String(find(answer.Result, "protocolVersion"))
 	if !slices.Contains(legacyVersions, version) {
@@ -141,7 +148,11 @@ func (c *Conn) initialize(ctx context.Context, l *link) (*link, *Failure) {
 		l.versionHeader = []string{version}
 	}
 	if e.response != nil {
-		if id := e.response.Header.Get("Mcp-Session-Id"); id != "" {
+		id := e.response.Header.Get("Mcp-Session-Id")
+		if strings.ContainsFunc(id, func(r rune) bool { return r < 0x21 || r > 0x7e }) {
+			return nil, c.server.malformed(false, "the session id has characters that it must not have")
+		}
+		if id != "" {
 			l.sessionHeader = []string{id}
 		}
 	}

@@ -68,11 +68,10 @@ func (l *listing) page(ctx context.Context, cursor []byte) (next []byte, failure
 		return nil, failure
 	}
 	if answer.Kind == rpc.ErrorResponse {
-		refusal, _ := rpc.ParseError(answer.Error)
-		if refusal.Code == codeMethodNotFound {
+		if refusal, _ := rpc.ParseError(answer.Error); refusal.Code == codeMethodNotFound {
 			return nil, nil
 		}
-		return nil, l.conn.server.malformed(false, "%s was refused with code %d: %s", l.method, refusal.Code, refusal.Message)
+		return nil, l.conn.server.refused(l.method, answer.Error)
 	}
 	return l.take(e.Era(), answer.Result)
 }
@@ -84,9 +83,7 @@ func (l *listing) take(era Era, result []byte) (next []byte, failure *Failure) {
 		return nil, l.conn.server.malformed(false, "the answer to %s has no array %q", l.method, l.member)
 	}
 	if l.size += len(array); l.size > l.conn.server.cfg.Limits.Message {
-		f := l.conn.server.failure(TooLarge, false, rpc.ErrTooLarge)
-		f.Limit = l.conn.server.cfg.Limits.Message
-		return nil, f
+		return nil, l.conn.server.tooLarge(false)
 	}
 	elements, err := rpc.Elements(l.elements, clone(array))
 	if err != nil {

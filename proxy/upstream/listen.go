@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"time"
 
 	"mcpsidecar/proxy/rpc"
@@ -12,18 +13,19 @@ import (
 // Listen keeps the standing stream open (GET at legacy servers, subscriptions/listen at modern ones), reconnecting with back-off, and passes notifications to ConnConfig.Notify until ctx ends.
 // It returns early, with nil, if the server offers no such stream.
 func (c *Conn) Listen(ctx context.Context) error {
-	rest := restart{}
-	for {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })()
+	for rest := (restart{}); ; {
 		began := time.Now()
 		offered, failure := c.listenOnce(ctx)
-		if !offered && failure == nil {
-			return nil
-		}
-		if ctx.Err() != nil || c.ctx.Err() != nil {
-			return c.server.failure(Canceled, false, context.Cause(ctx))
-		}
-		if failure != nil {
+		switch {
+		case ctx.Err() != nil:
+			return c.server.ended(ctx, false)
+		case failure != nil:
 			c.server.cfg.Logger.Debug("the standing stream ended", "server", c.server.cfg.Slug, "error", failure)
+		case !offered:
+			return nil
 		}
 		if !rest.wait(ctx, time.Since(began)) {
 			return c.server.ended(ctx, false)
@@ -55,11 +57,14 @@ func (r *restart) wait(ctx context.Context, held time.Duration) bool {
 	}
 }
 
-// listenOnce keeps one stream until it ends. offered is false if the server has none, or failed before it was known.
+// listenOnce keeps one stream until it ends. offered is false if the server has none; a failure says nothing about that.
 func (c *Conn) listenOnce(ctx context.Context) (offered bool, failure *Failure) {
+	if left := c.server.breaker.left(); left > 0 {
+		return true, c.server.breaker.open(left)
+	}
 	connect, cancel := context.WithTimeoutCause(ctx, c.server.cfg.Limits.Connect, errSilent)
+	defer cancel()
 	l, failure := c.link(connect)
-	cancel()
 	switch {
 	case failure != nil:
 		return true, failure
@@ -81,58 +86,42 @@ func (st *stream) outlast(ctx context.Context) *Failure {
 	}
 }
 
-// standing makes a context for a stream that ends with ctx and with the Conn, and whose beginning must come in time.
-func (c *Conn) standing(ctx context.Context) (live context.Context, begun func() bool, end func()) {
-	live, cancel := context.WithCancelCause(ctx)
-	detach := context.AfterFunc(c.ctx, func() { cancel(errClosed) })
-	timer := time.AfterFunc(c.server.cfg.Limits.Connect, func() { cancel(errSilent) })
-	return live, timer.Stop, func() {
-		timer.Stop()
-		detach()
-		cancel(errAnswer)
-	}
-}
-
+// listenLegacy asks for the stream of a session.
 func (c *Conn) listenLegacy(ctx context.Context, l *link) (offered bool, failure *Failure) {
-	live, begun, end := c.standing(ctx)
-	defer end()
-	response, failure := c.getStream(live, l)
-	if failure != nil {
-		return true, failure
-	}
-	begun()
-	defer response.Body.Close()
-	switch status := response.StatusCode; {
-	case status == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream":
-		return c.hear(live, l, response)
-	case status == http.StatusNotFound && l.sessionHeader != nil:
-		c.forget(l)
-		return true, c.server.refusal(response)
-	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests || status >= 500 && status != http.StatusNotImplemented:
-		return true, c.server.refusal(response)
-	}
-	return false, nil
+	return c.listenOn(ctx, l, func(ctx context.Context) (*http.Response, *Failure) { return c.getStream(ctx, l) })
 }
 
 // subscribe asks a modern server for the changes of its lists.
 func (c *Conn) subscribe(ctx context.Context, l *link) (offered bool, failure *Failure) {
-	live, begun, end := c.standing(ctx)
-	defer end()
 	call := Call{Method: methodListen, Params: []rpc.Member{{Name: "notifications", Value: []byte(`{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}`)}}}
 	b := new(body)
 	defer b.release()
-	b.request(number(c.ids.Add(1)), &call, l.identity)
-	response, failure := c.post(live, l, b, &call)
+	b.request(strconv.AppendInt(nil, c.ids.Add(1), 10), &call, l.identity)
+	return c.listenOn(ctx, l, func(ctx context.Context) (*http.Response, *Failure) { return c.post(ctx, l, b, &call) })
+}
+
+// listenOn opens a standing stream, whose beginning must come in time, and hears it to its end.
+func (c *Conn) listenOn(ctx context.Context, l *link, open func(context.Context) (*http.Response, *Failure)) (offered bool, failure *Failure) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(errAnswer)
+	timer := time.AfterFunc(c.server.cfg.Limits.Connect, func() { cancel(errSilent) })
+	defer timer.Stop()
+	response, failure := open(ctx)
 	if failure != nil {
 		return true, failure
 	}
-	begun()
+	timer.Stop()
 	defer response.Body.Close()
-	switch status := response.StatusCode; {
-	case status == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream":
-		return c.hear(live, l, response)
-	case status == http.StatusUnauthorized || status == http.StatusForbidden || status == http.StatusTooManyRequests || status >= 500 && status != http.StatusNotImplemented:
-		return true, c.server.refusal(response)
+	if response.StatusCode == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream" {
+		return c.hear(ctx, l, response)
+	}
+	refusal := c.server.refusal(response)
+	lost := response.StatusCode == http.StatusNotFound && l.sessionHeader != nil
+	if lost {
+		c.forget(l)
+	}
+	if lost || (response.StatusCode >= 400 && !turnsAway(refusal)) {
+		return true, refusal
 	}
 	return false, nil
 }

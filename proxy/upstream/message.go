@@ -1,10 +1,6 @@
 package upstream
 
-import (
-	"strconv"
-
-	"mcpsidecar/proxy/rpc"
-)
+import "mcpsidecar/proxy/rpc"
 
 // Members of _meta that say who asks, and how.
 const (
@@ -167,8 +163,6 @@ func (b *body) reply(id, result []byte, failure *rpc.Error) {
 	}
 	b.end()
 }
-
-func number(n int64) []byte { return strconv.AppendInt(nil, n, 10) }
 
 // known methods and versions of the protocol.
 const (

@@ -4,19 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
+	"slices"
 	"testing"
 
 	mcpgo "github.com/mark3labs/mcp-go/mcp"
 	mcpgoserver "github.com/mark3labs/mcp-go/server"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
-	"go.uber.org/goleak"
 
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 type echo struct {
 	Text string `json:"text"`
@@ -43,41 +40,25 @@ func mcpGoServer() *mcpgoserver.MCPServer {
 	return server
 }
 
-func serve(t testing.TB, h http.Handler) string {
-	s := httptest.NewServer(h)
-	t.Cleanup(s.Close)
-	return s.URL
-}
-
 func TestRealServers(t *testing.T) {
-	sse := func(t *testing.T) string {
-		s := httptest.NewUnstartedServer(nil)
-		s.Config.Handler = mcpgoserver.NewSSEServer(mcpGoServer())
-		s.Start()
-		t.Cleanup(s.Close)
-		return s.URL + "/sse"
-	}
+	sse := func(t *testing.T) string { return serve(t, mcpgoserver.NewSSEServer(mcpGoServer())) + "/sse" }
 	for _, server := range []struct {
-		name  string
-		start func(*testing.T) string
-		sse   bool
-		era   upstream.Era
+		name   string
+		start  func(*testing.T) string
+		sse    bool
+		era    upstream.Era
+		before []string
 	}{
-		{"go-sdk with sessions", func(t *testing.T) string { return sdkServer(t, false) }, false, upstream.Legacy},
-		{"go-sdk without sessions", func(t *testing.T) string { return sdkServer(t, true) }, false, upstream.Modern},
+		{"go-sdk with sessions", func(t *testing.T) string { return sdkServer(t, false) }, false, upstream.Legacy, []string{"notifications/progress"}},
+		{"go-sdk without sessions", func(t *testing.T) string { return sdkServer(t, true) }, false, upstream.Modern, []string{"notifications/progress"}},
 		{"mcp-go streamable", func(t *testing.T) string {
 			return serve(t, mcpgoserver.NewStreamableHTTPServer(mcpGoServer())) + "/mcp"
-		}, false, upstream.Modern},
-		{"mcp-go SSE", sse, true, upstream.Legacy},
+		}, false, upstream.Modern, nil},
+		{"mcp-go SSE", sse, true, upstream.Legacy, nil},
 	} {
 		t.Run(server.name, func(t *testing.T) {
 			url := server.start(t)
-			s, err := upstream.New(upstream.Config{Slug: "real", URL: url, SSE: server.sse, Client: &http.Client{Transport: &http.Transport{}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(s.Close)
-			c := s.Conn(upstream.ConnConfig{Header: func(context.Context, bool) (http.Header, error) { return nil, nil }})
+			c := connect(t, url, func(c *upstream.Config) { c.SSE = server.sse }).Conn
 			info, err := c.Info(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -85,29 +66,24 @@ func TestRealServers(t *testing.T) {
 			if info.Era != server.era {
 				t.Fatalf("the era is %s, want %s", info.Era, server.era)
 			}
+			if info.Capabilities == nil || info.ServerInfo == nil {
+				t.Errorf("the server has not introduced itself: %+v", info)
+			}
 			tools, _, _, err := c.List(t.Context(), "tools/list", "tools")
 			if err != nil || len(tools) != 1 {
 				t.Fatalf("listed %d tools: %v", len(tools), err)
 			}
-			e, err := c.Do(t.Context(), upstream.Call{Method: "tools/call", Name: "echo", Progress: true, Params: []rpc.Member{
+			before, last, failure := finish(t, c, upstream.Call{Method: "tools/call", Name: "echo", Progress: true, Params: []rpc.Member{
 				{Name: "name", Value: []byte(`"echo"`)}, {Name: "arguments", Value: []byte(`{"text":"hello"}`)}}})
-			if err != nil {
-				t.Fatal(err)
+			if failure != nil {
+				t.Fatal(failure)
 			}
-			defer e.Close()
-			for {
-				m, err := e.Next()
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Logf("%v %s %s %s", m.Kind, m.Method, m.Params, m.Result)
-				if m.Kind == rpc.Response {
-					var result struct{ Content []echo }
-					if err := json.Unmarshal(m.Result, &result); err != nil || result.Content[0].Text != "hello" {
-						t.Fatalf("got %s: %v", m.Result, err)
-					}
-					break
-				}
+			var result struct{ Content []echo }
+			if err := json.Unmarshal(last.Result, &result); err != nil || len(result.Content) != 1 || result.Content[0].Text != "hello" {
+				t.Errorf("the answer is %s: %v", last.Result, err)
+			}
+			if !slices.Equal(before, server.before) {
+				t.Errorf("before the answer came %q, want %q", before, server.before)
 			}
 		})
 	}
