@@ -42,8 +42,13 @@ func (c *checker) address(field, value string, rule func(*url.URL) error) {
 		c.add(field, "is not a valid address") // the parser's words repeat the address, with what may be secret in it
 		return
 	}
-	if err := rule(parsed); err != nil {
+	switch err := rule(parsed); {
+	case err != nil:
 		c.add(field, "%s", err)
+	case strings.Contains(value, "#"):
+		c.add(field, "may not have a fragment")
+	case strings.ContainsAny(value, " \\"):
+		c.add(field, "may not contain spaces or backslashes")
 	}
 }
 
@@ -56,8 +61,6 @@ func webAddress(u *url.URL) error {
 		return errors.New("must have a host")
 	case u.User != nil:
 		return errors.New("may not carry a user name or password: use the auth fields")
-	case u.Fragment != "" || strings.HasSuffix(u.String(), "#"):
-		return errors.New("may not have a fragment")
 	case !validPort(u):
 		return errors.New("must have a port between 1 and 65535, or none")
 	}

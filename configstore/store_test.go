@@ -1,0 +1,28 @@
+package configstore_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"mcpsidecar/configstore/kv"
+	"mcpsidecar/configstore/kv/boltkv"
+	"mcpsidecar/configstore/storetest"
+)
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childPath); path != "" {
+		child(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestContract(t *testing.T) {
+	storetest.Run(t, func(t testing.TB) func() (kv.Engine, error) {
+		path := filepath.Join(t.TempDir(), "store.db")
+		return func() (kv.Engine, error) { return boltkv.Open(path) }
+	})
+}
