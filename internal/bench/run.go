@@ -1,0 +1,242 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const defaultSlice = 250 * time.Millisecond
+
+type options struct {
+	binary      string
+	rounds      int
+	concurrency int
+	slice       time.Duration
+	streams     int
+	only        string
+	strict      bool
+}
+
+// house is everything that runs.
+type house struct {
+	o        options
+	dir      string
+	log      *os.File
+	upstream string // address
+	token    string
+	metrics  string // address of the sidecar's metrics
+	ready    time.Duration
+	targets  [3]*target // direct, reverse proxy, sidecar
+	running  []*process
+}
+
+func run(ctx context.Context, o options) error {
+	h := &house{o: o, token: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 16) + "-0a1b2c3d4e5f6a7b8c9d"}
+	defer h.stop()
+	if err := h.start(ctx); err != nil {
+		return err
+	}
+	figures, err := h.figuresAtRest()
+	if err != nil {
+		return err
+	}
+	results, err := h.compare(ctx)
+	if err != nil {
+		return err
+	}
+	more, err := h.figuresUnderLoad(ctx)
+	if err != nil {
+		return err
+	}
+	figures = append(figures, more...)
+	fmt.Printf("\n%s, %d CPUs, %d rounds, %d at a time\n\n%s\n", runtime.Version(), runtime.NumCPU(), o.rounds, o.concurrency, table(results, figures))
+	late := missed(results, figures)
+	for _, name := range late {
+		fmt.Println("MISSED", name)
+	}
+	if o.strict && len(late) > 0 {
+		return fmt.Errorf("%d musts were missed", len(late))
+	}
+	return nil
+}
+
+// start starts the processes and registers the upstream five times.
+func (h *house) start(ctx context.Context) (err error) {
+	if h.dir, err = os.MkdirTemp("", "bench"); err != nil {
+		return err
+	}
+	if h.log, err = os.Create(filepath.Join(h.dir, "log")); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	var addresses [4]string
+	for i := range addresses {
+		if addresses[i], err = freeAddress(); err != nil {
+			return err
+		}
+	}
+	upstream, reverse, own := addresses[0], addresses[1], addresses[2]
+	h.upstream, h.metrics = upstream, addresses[3]
+	if _, err = h.launch(ctx, upstream, nil, self, "upstream", upstream); err != nil {
+		return err
+	}
+	proxy, err := h.launch(ctx, reverse, nil, self, "reverseproxy", reverse+",http://"+upstream)
+	if err != nil {
+		return err
+	}
+	started := time.Now()
+	sidecar, err := h.launch(ctx, own, []string{"MCP_SIDECAR_ADMIN_TOKEN=" + h.token}, h.o.binary, "serve", "--listen", own, "--metrics-listen", h.metrics,
+		"--data-dir", filepath.Join(h.dir, "data"), "--allow-private-cidrs", "127.0.0.0/8", "--audit-log", filepath.Join(h.dir, "audit.log"))
+	if err != nil {
+		return err
+	}
+	if err := h.waitReady(ctx); err != nil {
+		return err
+	}
+	h.ready = time.Since(started)
+	for i := range 5 {
+		if err := h.register(own, fmt.Sprintf("s%d", i+1)); err != nil {
+			return err
+		}
+	}
+	token, err := h.mint(own)
+	if err != nil {
+		return err
+	}
+	h.targets = [3]*target{
+		{name: "direct", url: "http://" + upstream + "/mcp"},
+		{name: "reverse proxy", url: "http://" + reverse + "/mcp", process: proxy},
+		{name: "sidecar", url: "http://" + own + "/mcp", token: token, prefix: "s1__", process: sidecar},
+	}
+	return nil
+}
+
+func (h *house) launch(ctx context.Context, address string, env []string, name string, args ...string) (*process, error) {
+	p, err := startProcess(ctx, h.log, env, name, args...)
+	if err != nil {
+		return nil, err
+	}
+	h.running = append(h.running, p)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := waitListening(ctx, address); err != nil {
+		text, _ := os.ReadFile(h.log.Name())
+		return nil, fmt.Errorf("%w\n%s", err, text)
+	}
+	return p, nil
+}
+
+func (h *house) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		response, err := http.Get("http://" + h.metrics + "/readyz")
+		if err == nil {
+			response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return nil
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return ctx.Err()
+}
+
+// api asks the sidecar's management API.
+func (h *house) api(address, path, body string) (out struct{ Token string }, err error) {
+	r, err := http.NewRequest(http.MethodPost, "http://"+address+path, strings.NewReader(body))
+	if err != nil {
+		return out, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+h.token)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return out, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusCreated {
+		return out, fmt.Errorf("%s: %s %s %v", path, response.Status, text, err)
+	}
+	return out, json.NewDecoder(bytes.NewReader(text)).Decode(&out)
+}
+
+// register adds the upstream once more, with rules that have something to decide.
+func (h *house) register(address, slug string) error {
+	_, err := h.api(address, "/api/v1/servers", fmt.Sprintf(`{"display_name":%q,"slug":%q,"transport":"streamable_http","url":"http://%s/mcp","auth_type":"none","availability":"default_on","enabled":true,
+		"tool_allow_list":["call_*","tool_*"],"tool_deny_list":["drop_*","delete_everything"]}`, slug, slug, h.upstream))
+	return err
+}
+
+func (h *house) mint(address string) (string, error) {
+	out, err := h.api(address, "/api/v1/tokens", `{"name":"bench","role":"user","user":"bench"}`)
+	return out.Token, err
+}
+
+// compare runs every row.
+func (h *house) compare(ctx context.Context) (results []compared, err error) {
+	client := newClient(h.o.concurrency)
+	defer client.CloseIdleConnections()
+	for _, r := range rows() {
+		if !strings.Contains(r.name, h.o.only) {
+			continue
+		}
+		count, err := h.calibrate(ctx, client, r)
+		if err != nil {
+			return nil, err
+		}
+		rounds := make([][3]measured, h.o.rounds)
+		for i := range rounds {
+			for j, t := range h.targets {
+				if rounds[i][j], err = batch(ctx, client, t, r.do, count, h.o.concurrency); err != nil {
+					return nil, err
+				}
+			}
+		}
+		c := summarise(r, rounds)
+		results = append(results, c)
+		fmt.Fprintf(os.Stderr, "%-50s CPU %.2f  p50 %.2f  p99 %.2f  (%d per run)\n", r.name, c.cpu, c.p50, c.p99, count)
+	}
+	return results, nil
+}
+
+// calibrate warms every way up and finds how many units take about a slice through the reverse proxy.
+func (h *house) calibrate(ctx context.Context, client *http.Client, r row) (int, error) {
+	count := 4 * h.o.concurrency
+	for _, t := range h.targets {
+		if _, err := batch(ctx, client, t, r.do, count, h.o.concurrency); err != nil {
+			return 0, err
+		}
+	}
+	m, err := batch(ctx, client, h.targets[1], r.do, count, h.o.concurrency)
+	if err != nil {
+		return 0, err
+	}
+	return max(count, int(float64(count)*float64(h.o.slice)/float64(m.wall))), nil
+}
+
+func (h *house) stop() {
+	for i := len(h.running) - 1; i >= 0; i-- {
+		h.running[i].stop()
+	}
+	if h.log != nil {
+		h.log.Close()
+	}
+	if h.dir != "" {
+		os.RemoveAll(h.dir)
+	}
+}
