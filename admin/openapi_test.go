@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -19,8 +20,9 @@ import (
 // answerSchemas holds answers against the OpenAPI document. To find members that the document does not know, its objects are closed here.
 type answerSchemas struct {
 	document map[string]any
-	compiler *jsonschema.Compiler
 	paths    []template
+	mu       sync.Mutex
+	compiler *jsonschema.Compiler // guarded by mu
 }
 
 type template struct {
@@ -90,8 +92,7 @@ func (s *answerSchemas) check(t testing.TB, method, path string, a *answer) {
 	if a.header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s: the answer is %q", a.what, a.header.Get("Content-Type"))
 	}
-	compiled, err := s.compiler.Compile("openapi.json#" + s.pointer(method, path, a.status))
-	must(t, err)
+	compiled := s.compile(t, s.pointer(method, path, a.status))
 	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(a.body))
 	if err != nil {
 		t.Fatalf("%s: %v in %s", a.what, err, a.body)
@@ -99,6 +100,15 @@ func (s *answerSchemas) check(t testing.TB, method, path string, a *answer) {
 	if err := compiled.Validate(value); err != nil {
 		t.Errorf("%s: status %d is not as documented: %v\n%s", a.what, a.status, err, a.body)
 	}
+}
+
+func (s *answerSchemas) compile(t testing.TB, pointer string) *jsonschema.Schema {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	compiled, err := s.compiler.Compile("openapi.json#" + pointer)
+	must(t, err)
+	return compiled
 }
 
 func (s *answerSchemas) pointer(method, path string, status int) string {
@@ -159,9 +169,7 @@ func TestTheDocumentIsWhole(t *testing.T) {
 	}
 	references(t, doc, doc)
 	for name, schema := range member(doc, "components", "schemas") {
-		if _, err := f.schemas.compiler.Compile("openapi.json#/components/schemas/" + name); err != nil {
-			t.Errorf("schema %s: %v", name, err)
-		}
+		f.schemas.compile(t, "/components/schemas/"+name)
 		for field, property := range member(schema.(map[string]any), "properties") {
 			if name != "Change" && property.(map[string]any)["description"] == nil && property.(map[string]any)["$ref"] == nil {
 				t.Errorf("%s.%s is not described", name, field)
@@ -245,8 +253,7 @@ func TestRequestsAreAsDocumented(t *testing.T) {
 		{"NewToken", `{"name":"x","role":"root"}`, false},
 		{"NewToken", `{"name":"x"}`, false},
 	} {
-		compiled, err := f.schemas.compiler.Compile("openapi.json#/components/schemas/" + c.schema)
-		must(t, err)
+		compiled := f.schemas.compile(t, "/components/schemas/"+c.schema)
 		value, err := jsonschema.UnmarshalJSON(strings.NewReader(c.body))
 		must(t, err)
 		if valid := compiled.Validate(value) == nil; valid != c.documented {
