@@ -9,8 +9,6 @@ BUILD       := go build -trimpath -buildvcs=$(BUILDVCS) -ldflags "-X main.versio
 IMAGE       ?= mcp-sidecar
 FUZZTIME    ?= 1m
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-# The race detector needs a C compiler. .ci/prepare installs one where it may; elsewhere tests run without.
-RACE         = $(shell command -v "$$(go env CC)" >/dev/null 2>&1 && echo -race)
 
 .PHONY: help run build test check bench fuzz image clean
 
@@ -26,7 +24,8 @@ build: ## build bin/mcp-sidecar
 
 test: ## run every test, with the race detector; installs what they need first
 	@.ci/prepare
-	CGO_ENABLED=$(if $(RACE),1,0) go test $(RACE) -timeout 14m ./...
+	@race=; if command -v "$$(go env CC)" >/dev/null; then race=-race; else echo "no C compiler: without the race detector"; fi; \
+	set -x; go test $$race -timeout 14m ./...
 
 check: ## formatting, vet, staticcheck and the rules of who imports whom
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \

@@ -19,6 +19,7 @@ type health struct {
 	audit         *audit.Log
 	auditRequired bool
 	meter         *metrics.Metrics
+	scrape        http.Handler // the meter's; one, because it bounds how many scrapes there are at the same time
 
 	draining atomic.Bool
 }
@@ -38,7 +39,7 @@ func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (h *health) metrics(w http.ResponseWriter, r *http.Request) {
 	h.check(r.Context()) // so that the gauge is true at the time of the scrape
-	h.meter.Handler().ServeHTTP(w, r)
+	h.scrape.ServeHTTP(w, r)
 }
 
 // alive says that the process answers. Everything else is readiness: a restart would not mend a full disk.

@@ -61,18 +61,16 @@ func (run *program) serve(server *http.Server, listener net.Listener) {
 
 // wait returns when the program has been told to end and has drained, or when it cannot go on.
 func (run *program) wait(ctx context.Context) error {
-	received, stop := run.subscribe()
-	defer stop()
 	for {
 		select {
 		case <-ctx.Done():
-			run.drain(ctx, received)
+			run.drain(ctx)
 			return nil
 		case err := <-run.failed:
 			return err
-		case s := <-received:
+		case s := <-run.signals:
 			if s != syscall.SIGHUP {
-				run.drain(ctx, received)
+				run.drain(ctx)
 				return nil
 			}
 			run.reopenAudit()
@@ -80,11 +78,15 @@ func (run *program) wait(ctx context.Context) error {
 	}
 }
 
-func (run *program) subscribe() (<-chan os.Signal, func()) {
+// subscribe begins to listen for signals. One that comes while the program starts is obeyed once it has started.
+func (run *program) subscribe(context.Context) error {
 	if run.p.Signals == nil {
-		return nil, func() {}
+		return nil
 	}
-	return run.p.Signals()
+	received, stop := run.p.Signals()
+	run.signals = received
+	run.stops.add(func() error { stop(); return nil })
+	return nil
 }
 
 func (run *program) reopenAudit() {
@@ -96,7 +98,7 @@ func (run *program) reopenAudit() {
 }
 
 // drain says that no more work is taken, lets what is under way end, and cuts off what has not ended after the grace or at a second signal.
-func (run *program) drain(ctx context.Context, received <-chan os.Signal) {
+func (run *program) drain(ctx context.Context) {
 	run.health.drain()
 	run.logger.Info("draining: no new work is taken", "grace", run.o.drainTimeout)
 	started := time.Now()
@@ -105,7 +107,7 @@ func (run *program) drain(ctx context.Context, received <-chan os.Signal) {
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
-		waitForSecond(ctx, received, cancel)
+		waitForSecond(ctx, run.signals, cancel)
 	}()
 	run.proxy.Drain(ctx)
 	err := run.main.Shutdown(ctx)

@@ -45,7 +45,8 @@ type program struct {
 
 	listener, metricsListener net.Listener
 	main, metrics             *http.Server
-	failed                    chan error // what a listener that broke says
+	failed                    chan error       // what a listener that broke says
+	signals                   <-chan os.Signal // nil: none ever come
 }
 
 // serve runs the sidecar until ctx ends or a signal comes. It leaves nothing behind, however far it came.
@@ -53,7 +54,7 @@ func serve(ctx context.Context, o options, p Process) (err error) {
 	run := &program{o: o, p: p, logger: newLogger(p.Stderr, o), failed: make(chan error, 2)}
 	defer func() { err = run.stops.all(err) }()
 	for _, step := range []func(context.Context) error{
-		run.openStore, run.openAudit, run.startDemo, run.newData, run.newControl, run.listen, run.firstToken, run.registerDemo, run.start,
+		run.subscribe, run.openStore, run.openAudit, run.startDemo, run.newData, run.newControl, run.listen, run.firstToken, run.registerDemo, run.start,
 	} {
 		if err := step(ctx); err != nil {
 			return explain(err, o)
@@ -161,7 +162,7 @@ func (run *program) firstCatalog(ctx context.Context, serverID string, revision 
 // newControl builds what configures the data path: the API, and what loads the store's state into it.
 func (run *program) newControl(context.Context) (err error) {
 	run.config = &reloader{store: run.store, callers: run.callers, proxy: run.proxy, logger: run.log("reload")}
-	run.health = &health{store: run.store, audit: run.audit, auditRequired: run.o.auditRequired, meter: run.meter}
+	run.health = &health{store: run.store, audit: run.audit, auditRequired: run.o.auditRequired, meter: run.meter, scrape: run.meter.Handler()}
 	run.api, err = admin.New(admin.Config{
 		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Reload: run.config.reload, CheckURL: run.guard.CheckURL,
 		Audit: run.audit, Public: run.o.publicURL, Refused: run.meter.AuthFailure, Version: readBuild().Version, Logger: run.log("admin"),
@@ -191,10 +192,10 @@ func (run *program) listen(context.Context) (err error) {
 
 // start loads the stored state and starts the goroutines: one for each listener, and one that follows the store.
 func (run *program) start(ctx context.Context) error {
+	run.stops.add(run.config.follow(ctx)) // before the first reload, so that no change falls between the two
 	if err := run.config.reload(ctx); err != nil {
 		return err
 	}
-	run.stops.add(run.config.follow(ctx))
 	run.serve(run.metrics, run.metricsListener)
 	run.serve(run.main, run.listener)
 	run.health.check(ctx)
