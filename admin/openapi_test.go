@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -263,6 +264,17 @@ func TestRequestsAreAsDocumented(t *testing.T) {
 		if got := f.root(t).post(path, c.body); (got.status == http.StatusCreated) != c.documented {
 			t.Errorf("POST %s of %s: status %d: %s", path, c.body, got.status, got.body)
 		}
+	}
+}
+
+func TestTheDocumentNamesOurAddress(t *testing.T) {
+	f := open(t)
+	config := f.config()
+	config.Public = &url.URL{Scheme: "https", Host: "sidecar.example.com", Path: "/"}
+	var document struct{ Servers []struct{ URL string } }
+	must(t, json.Unmarshal(newRecorder(newRequest(t.Context(), "GET", "/api/v1/openapi.json", ""), newAPI(t, config)).Body.Bytes(), &document))
+	if len(document.Servers) != 1 || document.Servers[0].URL != "https://sidecar.example.com" {
+		t.Errorf("the document has the addresses %v", document.Servers)
 	}
 }
 

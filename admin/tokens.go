@@ -149,14 +149,18 @@ func (t NewToken) wrong(servers []configstore.Server) []policy.FieldError {
 
 // unknownSlug names the first slug that no server has.
 func unknownSlug(slugs []string, servers []configstore.Server) string {
+	known := make(map[string]bool, len(servers))
+	for _, server := range servers {
+		known[server.Slug] = true
+	}
 	for _, slug := range slugs {
-		if slices.ContainsFunc(servers, func(s configstore.Server) bool { return s.Slug == slug }) {
-			continue
-		}
-		if !policy.ValidSlug(slug) {
+		switch {
+		case known[slug]:
+		case policy.ValidSlug(slug):
+			return "names a server that does not exist: " + strconv.Quote(slug)
+		default: // and may be anything, so it is not repeated
 			return "has an entry that is no slug"
 		}
-		return "names a server that does not exist: " + strconv.Quote(slug)
 	}
 	return ""
 }
