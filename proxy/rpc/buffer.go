@@ -52,6 +52,7 @@ func ReadAll(r io.Reader, sizeHint int64, limit int) (*Buffer, error) {
 	if sizeHint > int64(limit) {
 		return nil, ErrTooLarge
 	}
+	limit = min(limit, maxText)
 	size := firstPart
 	if sizeHint >= 0 {
 		size = min(size, int(sizeHint)+1)

@@ -26,6 +26,7 @@ func seed(f *testing.F) {
 		`{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"m","data":{}}}`,
 		`{"jsonrpc":"2.0","method":"notifications/x"}`,
 		`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9,"j":10,"k":11,"l":12,"m":13,"n":14,"o":15,"p":16,"q":17,"\u0061b":18,"r":{"a":1}}`,
+		`{"text":"` + strings.Repeat(`{\"a\":\"b\\n\",\n`, 20) + `"}`, `"` + strings.Repeat(`\\`, 63) + `\"` + strings.Repeat(`\`, 62) + `"`, `"\n` + strings.Repeat(`xy\n`, 15) + `\ud83d\ude00` + strings.Repeat(`\"é`, 30) + `"`,
 		`[{"":""},[],{},"\"\\",0]`, ` null `, `"12345678\n12345678\\"`, strings.Repeat("[", 200), strings.Repeat(`{"a":`, 130) + "1" + strings.Repeat("}", 130),
 	} {
 		f.Add([]byte(text))

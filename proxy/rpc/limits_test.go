@@ -1,11 +1,15 @@
 package rpc_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"mcpsidecar/proxy/rpc"
 )
@@ -93,5 +97,44 @@ func TestReadFindsDuplicatesAmongEscapedNames(t *testing.T) {
 		if err := rpc.Valid([]byte(`{` + b.String() + `"name":0,"name 0\"":0}`)); err != nil {
 			t.Errorf("%d members: %v", n, err)
 		}
+	}
+}
+
+// Strings of quotes and escapes in every position of a block, against a parser that goes byte by byte.
+func TestStringsAgreeWithAnotherParser(t *testing.T) {
+	pieces := []string{`\`, `\\`, `\\\`, `"`, `\"`, `\n`, `\u0041`, `\ud83d\ude00`, `x`, `xy`, `]`, `#`, `\]`, `é`, "\x01", strings.Repeat("z", 31), strings.Repeat(`\\`, 31)}
+	// Most pieces are harmless, so that long texts have a chance to be valid.
+	weights := []int{0, 1, 0, 0, 4, 4, 4, 1, 4, 4, 1, 1, 0, 1, 0, 1, 1}
+	var harmless []string
+	for i, piece := range pieces {
+		for range weights[i] {
+			harmless = append(harmless, piece)
+		}
+	}
+	random := rand.New(rand.NewPCG(3, 4))
+	valid := 0
+	for range 50_000 {
+		text := []byte{'"'}
+		for range random.IntN(120) {
+			from := harmless
+			if random.IntN(60) == 0 {
+				from = pieces
+			}
+			text = append(text, from[random.IntN(len(from))]...)
+		}
+		text = append(text, '"')
+		want := jsontext.Value(text).IsValid()
+		if err := rpc.Valid(text); (err == nil) != want {
+			t.Fatalf("%s: jsontext says %v, we say %v", text, want, err)
+		}
+		if want {
+			valid++
+			if elements, err := rpc.Elements(nil, fmt.Appendf(nil, "[%s,0]", text)); err != nil || !bytes.Equal(elements[0], text) {
+				t.Fatalf("%s was split as %s", text, elements)
+			}
+		}
+	}
+	if valid < 10_000 || valid > 45_000 {
+		t.Errorf("%d were valid, so this says little", valid)
 	}
 }

@@ -246,7 +246,7 @@ func (s *scanner) name(i int, seen *frame) ([]byte, int) {
 
 // str reads the rest of a string, i being after its opening quote, and says whether it has escapes.
 func (s *scanner) str(i int) (end int, escaped bool) {
-	text := s.text
+	text, last := s.text, i // last is where the last escape was
 	for {
 		// Most strings end, and most escapes come, within one word: only longer runs are worth a call.
 		if mark := word(text, i); mark != 0 {
@@ -258,10 +258,14 @@ func (s *scanner) str(i int) (end int, escaped bool) {
 		case c == '"':
 			return i + 1, escaped
 		case c == '\\':
-			escaped = true
-			if i+1 < len(text) && shortEscape[text[i+1]] {
-				i += 2
-			} else if i = s.escape(i); i < 0 {
+			far := i-last >= 32
+			escaped, last = true, i
+			if far {
+				i = s.escape(i)
+			} else {
+				i = s.escapes(i)
+			}
+			if i < 0 {
 				return -1, false
 			}
 		case c < ' ':

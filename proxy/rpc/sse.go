@@ -50,6 +50,7 @@ var (
 
 // NewEventReader reads from r; an event whose data is larger than limit is ErrTooLarge.
 func NewEventReader(r io.Reader, limit int) *EventReader {
+	limit = min(limit, maxText/2)
 	return &EventReader{src: r, limit: limit, window: window{max: limit + maxField + 64}}
 }
 

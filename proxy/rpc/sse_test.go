@@ -175,6 +175,34 @@ func TestEventReaderLargeEvents(t *testing.T) {
 	}
 }
 
+// A stream that waits holds the smallest memory, whatever it has carried before: thousands of streams wait.
+func TestEventReaderWaitsWithLittleMemory(t *testing.T) {
+	src := &offered{r: bytes.NewReader(append(rpc.AppendEvent(nil, "", bytes.Repeat([]byte("x"), 1<<20)), ": and a comment"...))}
+	r := rpc.NewEventReader(src, 2<<20)
+	defer r.Release()
+	if _, err := r.Next(); err != nil {
+		t.Fatal(err)
+	}
+	most := src.last
+	if _, err := r.Next(); err != io.EOF {
+		t.Fatal(err)
+	}
+	if most <= 4<<10 || src.last > 4<<10 {
+		t.Errorf("%d bytes were offered for the large event, %d while waiting", most, src.last)
+	}
+}
+
+// offered notes how much a reader may fill.
+type offered struct {
+	r    io.Reader
+	last int
+}
+
+func (o *offered) Read(p []byte) (int, error) {
+	o.last = len(p)
+	return o.r.Read(p)
+}
+
 func TestEventReaderAfterRelease(t *testing.T) {
 	r := rpc.NewEventReader(strings.NewReader("data: a\n\n"), 10)
 	r.Release()
