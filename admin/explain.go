@@ -39,7 +39,7 @@ type Explanation struct {
 
 func (e Explanation) hidden() []secret.Value { return e.secrets }
 
-// inWords is each of policy's reasons as an admin would say it.
+// inWords is each of policy's reasons as an admin would say it; a test holds it against policy's list.
 var inWords = map[policy.Reason]string{
 	policy.Allowed:           "The tool is listed and may be called.",
 	policy.Disabled:          "The server is disabled.",
@@ -55,13 +55,6 @@ var inWords = map[policy.Reason]string{
 	policy.PlanNotInList:     "The server has plan_tools, and no entry of it matches the tool.",
 	policy.PlanNotReadOnly:   "In plan mode this server offers only tools that were approved as read-only and still say so.",
 	policy.PlanChanged:       "The tool's definition is not the approved one, which plan mode demands.",
-}
-
-func words(reason policy.Reason) string {
-	if words, known := inWords[reason]; known {
-		return words
-	}
-	return "The rules of the server decide so."
 }
 
 func (a *API) explain(ctx context.Context, _ *request, query ExplainQuery) (Explanation, error) {
@@ -136,7 +129,7 @@ func (a *API) explainTool(ctx context.Context, server configstore.Server, questi
 	}
 	decision := decisionOf(compiled.Decide(question))
 	return Explanation{
-		Decision: decision, Explanation: words(decision.Reason), Note: note, ServerID: server.ID, Slug: server.Slug,
+		Decision: decision, Explanation: inWords[decision.Reason], Note: note, ServerID: server.ID, Slug: server.Slug,
 		Tool: tool.Name, Exposed: tool.Exposed, secrets: secretsOf(server),
 	}, nil
 }

@@ -74,6 +74,22 @@ func TestEveryWrongFieldIsNamedOnce(t *testing.T) {
 	}
 }
 
+// A word of a closed set can be left out, but not be nothing.
+func TestWordsCannotBeCleared(t *testing.T) {
+	f := open(t)
+	root := f.root(t)
+	id := root.create(body(t, fields{"slug": "first"}))
+	for _, field := range []string{"transport", "auth_type", "availability", "tool_pinning"} {
+		for _, blank := range []string{"", "  "} {
+			root.patch(servers+"/"+id, only(t, fields{field: blank})).wrong(field)
+			root.post(servers, body(t, fields{field: blank})).wrong(field)
+		}
+	}
+	if got := root.server(id); got["transport"] != "streamable_http" || got["auth_type"] != "none" || got["availability"] != "default_on" || got["tool_pinning"] != "warn" {
+		t.Errorf("a refused change left %v", got)
+	}
+}
+
 func TestBodiesThatAreNotOneJSONObject(t *testing.T) {
 	f := open(t)
 	root := f.root(t)
