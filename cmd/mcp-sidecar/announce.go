@@ -7,25 +7,27 @@ import (
 	"net"
 )
 
-// announce says where everything is. Each line is "name: value", so that a script can find the address that port 0 became. It goes to stdout, unless the audit log is there.
+// announce says where everything is: to the log, and then for people and scripts, in lines of "name: value" that come all at once. They go to stdout, unless the audit log is
+// there.
 func (run *program) announce() {
+	endpoint, metrics := run.endpoint(), "http://"+reachable(run.metricsListener.Addr().String())+"/metrics"
+	if !isLoopbackAddress(run.listener.Addr()) {
+		run.logger.Warn("--listen is not on loopback and speaks plain HTTP: put something in front that speaks TLS, or tokens can be read on the way", "listen", run.listener.Addr())
+	}
+	run.logger.Info("serving", "endpoint", endpoint, "metrics", metrics, "listen", run.listener.Addr(), "version", readBuild().Version)
+	text := fmt.Sprintf("endpoint: %s\nmetrics: %s\n", endpoint, metrics)
+	token, ok := run.localAdminToken()
+	switch {
+	case run.o.demo:
+		text += demoText(endpoint, run.tokenToPaste(token, ok))
+	case ok:
+		text += fmt.Sprintf("admin token: in %s\n", run.o.tokenFile())
+	}
 	out := run.p.Stdout
 	if run.o.auditLog == "-" {
 		out = run.p.Stderr
 	}
-	endpoint, metrics := run.endpoint(), "http://"+reachable(run.metricsListener.Addr().String())+"/metrics"
-	fmt.Fprintf(out, "endpoint: %s\nmetrics: %s\n", endpoint, metrics)
-	run.logger.Info("serving", "endpoint", endpoint, "metrics", metrics, "listen", run.listener.Addr(), "version", readBuild().Version)
-	if !isLoopbackAddress(run.listener.Addr()) {
-		run.logger.Warn("--listen is not on loopback and speaks plain HTTP: put something in front that speaks TLS, or tokens can be read on the way", "listen", run.listener.Addr())
-	}
-	token, ok := run.localAdminToken()
-	switch {
-	case run.o.demo:
-		announceDemo(out, endpoint, run.tokenToPaste(token, ok))
-	case ok:
-		fmt.Fprintf(out, "admin token: in %s\n", run.o.tokenFile())
-	}
+	_, _ = io.WriteString(out, text)
 }
 
 // endpoint is where agents connect.
@@ -52,8 +54,8 @@ func (run *program) tokenToPaste(local string, ok bool) string {
 	return "${" + envToken + "}"
 }
 
-// announceDemo prints what a newcomer needs.
-func announceDemo(out io.Writer, endpoint, token string) {
+// demoText is what a newcomer needs.
+func demoText(endpoint, token string) string {
 	type entry struct {
 		Type    string            `json:"type"`
 		URL     string            `json:"url"`
@@ -62,5 +64,5 @@ func announceDemo(out io.Writer, endpoint, token string) {
 	block, _ := json.MarshalIndent(map[string]map[string]entry{"mcpServers": {"sidecar": {
 		Type: "http", URL: endpoint, Headers: map[string]string{"Authorization": "Bearer " + token},
 	}}}, "", "  ") // of texts only: cannot fail
-	fmt.Fprintf(out, "admin token: %s\n\nPaste this into an MCP client:\n\n%s\n\nCtrl-C ends the sidecar.\n", token, block)
+	return fmt.Sprintf("admin token: %s\n\nPaste this into an MCP client:\n\n%s\n\nCtrl-C ends the sidecar.\n", token, block)
 }

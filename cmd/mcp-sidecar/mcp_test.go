@@ -104,7 +104,6 @@ func (s *running) pasted(t *testing.T) (url string, headers map[string]string) {
 // TestDemo is what a newcomer does: paste, list, call; plan; forbid.
 func TestDemo(t *testing.T) {
 	s := start(t, t.TempDir(), "--demo")
-	awaitLine(t, s, "Ctrl-C")
 	url, headers := s.pasted(t)
 	for era, options := range eras {
 		t.Run(era, func(t *testing.T) {
@@ -145,22 +144,6 @@ func TestDemo(t *testing.T) {
 	})
 }
 
-// awaitLine waits until stdout says something.
-func awaitLine(t *testing.T, s *running, what string) {
-	t.Helper()
-	for {
-		text, changed := s.stdout.now()
-		if strings.Contains(text, what) {
-			return
-		}
-		select {
-		case <-changed:
-		case <-t.Context().Done():
-			t.Fatalf("stdout never says %q", what)
-		}
-	}
-}
-
 // TestDemoAgain: the demo server is somewhere else after a restart, its rules are not.
 func TestDemoAgain(t *testing.T) {
 	dir := t.TempDir()
@@ -170,7 +153,6 @@ func TestDemoAgain(t *testing.T) {
 	s.stop(t)
 
 	s = start(t, dir, "--demo")
-	awaitLine(t, s, "Ctrl-C")
 	url, headers := s.pasted(t)
 	if headers["Authorization"] != "Bearer "+token {
 		t.Error("another token is shown")
@@ -204,7 +186,6 @@ func TestDemoSparesAServerOfThatName(t *testing.T) {
 // startCountdown begins a call that takes a while, and returns once the server has reported a step of it.
 func startCountdown(t *testing.T, s *running, steps int) (ended chan error) {
 	t.Helper()
-	awaitLine(t, s, "Ctrl-C")
 	url, headers := s.pasted(t)
 	c := agent(t, url, headers)
 	begun := make(chan struct{}, steps)
@@ -272,7 +253,6 @@ func TestSecondSignal(t *testing.T) {
 func TestMetricsAndAuditOfACall(t *testing.T) {
 	log := t.TempDir() + "/audit.log"
 	s := start(t, t.TempDir(), "--demo", "--audit-log", log, "--audit-required")
-	awaitLine(t, s, "Ctrl-C")
 	url, headers := s.pasted(t)
 	c := agent(t, url, headers)
 	if tools := toolsOf(t, c); tools != everyTool {
