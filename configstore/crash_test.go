@@ -276,37 +276,32 @@ func TestBackupWhileOthersWrite(t *testing.T) {
 	directory := t.TempDir()
 	path := filepath.Join(directory, "store.db")
 	store := mustOpen(t, path)
-	var mu sync.Mutex
-	acknowledged := map[string]bool{}
+	acknowledged := make(chan string) // a writer goes on when its write is noted
 	stop := make(chan struct{})
 	var running sync.WaitGroup
+	defer running.Wait()
+	defer close(stop)
 	for w := range 3 {
 		running.Go(func() {
 			for n := 0; ; n++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
 				id := fmt.Sprintf("w%d-%d", w, n)
 				if _, err := store.CreateServer(context.Background(), valued(configstore.Server{ID: id, Slug: id}, id)); err != nil {
 					t.Error(err)
+				}
+				select {
+				case acknowledged <- id:
+				case <-stop:
 					return
 				}
-				mu.Lock()
-				acknowledged[id] = true
-				mu.Unlock()
 			}
 		})
 	}
+	var before []string
 	for i := range 5 {
-		copied := filepath.Join(directory, fmt.Sprintf("copy-%d.db", i))
-		mu.Lock()
-		before := make([]string, 0, len(acknowledged))
-		for id := range acknowledged {
-			before = append(before, id)
+		for range 15 {
+			before = append(before, <-acknowledged)
 		}
-		mu.Unlock()
+		copied := filepath.Join(directory, fmt.Sprintf("copy-%d.db", i))
 		writeBackup(t, store, copied)
 		if err := boltkv.Check(copied); err != nil {
 			t.Fatal(err)
@@ -329,8 +324,6 @@ func TestBackupWhileOthersWrite(t *testing.T) {
 			t.Errorf("the backup opens with another key: %v", err)
 		}
 	}
-	close(stop)
-	running.Wait()
 }
 
 func writeBackup(t *testing.T, store *configstore.Store, path string) {

@@ -73,6 +73,10 @@ func (c *checker) forwardHeaders(names []string) {
 			c.add(field, "entry %d is blank", i)
 			continue
 		}
+		if strings.Contains(name, "*") {
+			c.add(field, "has %q: it takes names, not patterns", name)
+			continue
+		}
 		if !c.headerName(field, name, reservedForForwarding) {
 			continue
 		}

@@ -1,0 +1,56 @@
+package configstore
+
+import (
+	"encoding/json"
+
+	"mcpsidecar/internal/secret"
+)
+
+// For the fuzz test: records as they are stored, without the seal over the whole, which nothing invented would pass.
+
+// DecodeServer reads a stored server from its JSON.
+func DecodeServer(keyring *secret.Keyring, text []byte) (Server, error) {
+	var stored serverRecord
+	if err := unmarshal(text, &stored); err != nil {
+		return Server{}, err
+	}
+	return codec{keyring}.openServer(stored)
+}
+
+// EncodeServer writes a server as JSON.
+func EncodeServer(keyring *secret.Keyring, server Server) ([]byte, error) {
+	stored, err := codec{keyring}.sealServer(server)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(stored)
+}
+
+// DecodeToken reads a stored token from its JSON.
+func DecodeToken(text []byte) (APIToken, error) {
+	var stored tokenRecord
+	if err := unmarshal(text, &stored); err != nil {
+		return APIToken{}, err
+	}
+	return openToken(stored)
+}
+
+// EncodeToken writes a token as JSON.
+func EncodeToken(token APIToken) ([]byte, error) { return json.Marshal(storedToken(token)) }
+
+// DecodeCatalog reads a stored catalog from its JSON.
+func DecodeCatalog(text []byte) (Catalog, error) {
+	var stored catalogRecord
+	if err := unmarshal(text, &stored); err != nil {
+		return Catalog{}, err
+	}
+	return openCatalog(stored)
+}
+
+// EncodeCatalog writes a catalog as JSON.
+func EncodeCatalog(catalog Catalog) ([]byte, error) { return json.Marshal(storedCatalog(catalog)) }
+
+// Unwrap opens a value's seal.
+func Unwrap(keyring *secret.Keyring, key string, value []byte) ([]byte, error) {
+	return codec{keyring}.unwrap(key, value)
+}
