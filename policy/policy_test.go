@@ -154,6 +154,7 @@ var specifications = []specification{
 	{"plan_tools does not allow plan mode", []given{planTools("get_user")}, []expectation{deny(policy.PlanNotAllowed, tool("get_user"), inPlan)}},
 	{"a mode or kind of agent that nobody knows is the strict one", []given{planAllowed, planTools("get_user")}, []expectation{
 		deny(policy.PlanNotInList, tool("drop_table"), modeWord("PLAN")), deny(policy.PlanNotInList, tool("drop_table"), modeWord("")),
+		deny(policy.PlanSubagent, prompt("greet"), modeWord("PLAN"), bySubagent), deny(policy.PlanSubagent, tool("get_user"), modeWord("acting"), bySubagent),
 		deny(policy.PlanSubagent, tool("get_user"), inPlan, agentWord("child")), deny(policy.PlanSubagent, tool("get_user"), inPlan, agentWord("")),
 	}},
 
@@ -223,6 +224,7 @@ func TestDecideServerAndSurface(t *testing.T) {
 		{"not selected", []given{available(policy.DefaultOff)}, ask(tool("x"), nil), policy.NotSelected, policy.NotSelected},
 		{"plan mode", nil, ask(tool("x"), []question{inPlan}), policy.PlanNotAllowed, policy.PlanNotAllowed},
 		{"plan mode with the flag", []given{planAllowed, planReadOnly, planTools("y")}, ask(tool("x"), []question{inPlan}), policy.Allowed, policy.Allowed},
+		{"an unknown mode", nil, ask(tool("x"), []question{modeWord("PLAN")}), policy.PlanNotAllowed, policy.PlanNotAllowed},
 		{"a child in plan mode", []given{planAllowed}, ask(tool("x"), []question{inPlan, bySubagent}), policy.PlanSubagent, policy.PlanSubagent},
 	} {
 		t.Run(c.says, func(t *testing.T) {

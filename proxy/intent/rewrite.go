@@ -37,7 +37,7 @@ func roleOf(keyword string) role {
 	return aSchema
 }
 
-// rewrite returns the members of a schema with their references changed for the new place, and whether one of them is a $recursiveRef of the root's own resource.
+// rewrite returns the members of a schema with their references changed for the new place, and whether there is a $recursiveRef among them.
 func (d dialect) rewrite(root []rpc.Member) (changed []rpc.Member, recursive bool, err error) {
 	changed = slices.Clone(root)
 	for i, m := range root {
@@ -100,9 +100,9 @@ func (w *walker) value(r role) error {
 	return w.decoder.SkipValue()
 }
 
-// schema goes through one schema. If it turns out to be a resource of its own, what was noted in it is forgotten: its references start from itself.
+// schema goes through one schema. If it turns out to be a resource of its own, the edits in it are forgotten: its references start from itself.
 func (w *walker) schema() error {
-	before, recursive := len(w.edits), w.recursive
+	before := len(w.edits)
 	named, alone := false, false
 	err := w.members(func(keyword string) error {
 		text := w.decoder.PeekKind() == '"'
@@ -119,7 +119,7 @@ func (w *walker) schema() error {
 		return w.value(roleOf(keyword))
 	})
 	if named && !alone {
-		w.edits, w.recursive = w.edits[:before], recursive
+		w.edits = w.edits[:before]
 	}
 	return err
 }

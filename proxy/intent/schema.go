@@ -16,17 +16,18 @@ type Schema struct {
 	open     bool            // other names are possible, whatever closed says: patterns, or a part that could not be read
 }
 
-// maxSubschemas bounds the work for schemas that refer to themselves or to each other.
+// maxSubschemas bounds the work for schemas that are made to cause it.
 const maxSubschemas = 64
 
 // Read reads a tool's raw input schema, so that unwrapping many calls need not.
 func Read(schema []byte) *Schema {
-	r := reader{left: maxSubschemas, Schema: Schema{declared: map[string]bool{}}}
+	r := reader{seen: map[place]bool{}, Schema: Schema{declared: map[string]bool{}}}
 	if root, err := rpc.Members(nil, schema); err == nil {
 		r.dialect = dialectOf(root)
 	}
 	r.read(schema, schema, true)
-	return &r.Schema
+	read := r.Schema // a copy, so that what the reader points to can go
+	return &read
 }
 
 // owns says whether the tool has an argument of this name.
@@ -55,7 +56,13 @@ func (s *Schema) fits(names []string) bool {
 type reader struct {
 	Schema
 	dialect
-	left int // subschemas that may still be read
+	seen map[place]bool // so that schemas may refer to themselves and to each other
+}
+
+// place is a subschema, known by where it begins, and how it was read.
+type place struct {
+	begin   *byte
+	binding bool
 }
 
 // read adds what a schema says; references in it start from resource. binding is whether the schema must hold, unlike one branch of anyOf.
@@ -64,10 +71,15 @@ func (r *reader) read(resource, schema []byte, binding bool) {
 	if err != nil {
 		return // true, false, or nothing that we know: it names no arguments
 	}
-	if r.left--; r.left < 0 {
+	here := place{&schema[0], binding}
+	if r.seen[here] {
+		return
+	}
+	if len(r.seen) == maxSubschemas {
 		r.open = true
 		return
 	}
+	r.seen[here] = true
 	if ref := find(members, "$ref"); ref != nil && r.refIsAlone {
 		r.follow(resource, ref, binding)
 		return
@@ -162,21 +174,21 @@ func resolve(resource []byte, ref string) []byte {
 	if !isPointer {
 		return nil
 	}
-	place := resource
+	target := resource
 	for _, token := range tokens {
-		if place = step(place, token); place == nil {
+		if target = step(target, token); target == nil {
 			return nil
 		}
 	}
-	return place
+	return target
 }
 
 // step goes one level down, into a member or an element.
-func step(place []byte, token string) []byte {
-	if value := rpc.Find(place, token); value != nil {
-		return value
+func step(value []byte, token string) []byte {
+	if member := rpc.Find(value, token); member != nil {
+		return member
 	}
-	elements, _ := rpc.Elements(nil, place)
+	elements, _ := rpc.Elements(nil, value)
 	if at, err := strconv.Atoi(token); err == nil && at >= 0 && at < len(elements) {
 		return elements[at]
 	}

@@ -83,7 +83,7 @@ func TestUnwrap(t *testing.T) {
 			becomes(`{"model_intent":"Setting","id":1,"properties":"text"}`, `{"id":1,"properties":"text"}`, "Setting"),
 		}},
 		{"and what fits neither form", ownProps, []call{
-			refused(`{"model_intent":"Setting","properties":{"a":2}}`), refused(`{"model_intent":"Setting","properties":{"id":1}}`), refused(`{"model_intent":"Setting","id":1,"properties":{},"x":1}`),
+			refused(`{"model_intent":"Setting","properties":{"a":2}}`), refused(`{"model_intent":"Setting","properties":{"id":1}}`), refused(`{"model_intent":"Setting","id":1,"properties":{},"x":1}`), refused(`{"model_intent":5,"id":1,"properties":{}}`),
 		}},
 		{"the only argument is called properties", onlyProps, []call{
 			becomes(`{"model_intent":"Setting","properties":{"properties":{"a":1}}}`, `{"properties":{"a":1}}`, "Setting"),
@@ -141,6 +141,33 @@ func TestUnwrap(t *testing.T) {
 		}},
 		{"a reference hides what is beside it in draft-07", `{` + draft7 + `,"$ref":"#/definitions/A","required":["properties"],"definitions":{"A":{"properties":{"a":{}}}}}`, []call{
 			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"a":2}`, "Setting"),
+		}},
+		{"arguments behind a reference into an array", `{"$ref":"#/anyOf/0","anyOf":[` + onlyProps + `]}`, []call{
+			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"properties":{"a":2}}`, "Setting"),
+		}},
+		{"arguments in a schema with an $id, where references start", `{"allOf":[{"$id":"https://example.com/s","$ref":"#/$defs/A","$defs":{"A":` + onlyProps + `}}],"$defs":{"A":{}}}`, []call{
+			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"properties":{"a":2}}`, "Setting"),
+		}},
+		{"arguments under a condition", `{"if":{"required":["id"]},"then":{"properties":{"properties":{}}}}`, []call{
+			becomes(`{"model_intent":"Setting","id":1,"properties":{"a":2}}`, `{"id":1,"properties":{"a":2}}`, "Setting"),
+		}},
+		{"arguments that depend on another", `{"dependentSchemas":{"id":{"properties":{"properties":{}}}}}`, []call{
+			becomes(`{"model_intent":"Setting","id":1,"properties":{"a":2}}`, `{"id":1,"properties":{"a":2}}`, "Setting"),
+		}},
+		{"one closed branch of oneOf does not close the rest", `{"oneOf":[{"properties":{"properties":{}},"additionalProperties":false},{"properties":{"a":{}}}]}`, []call{
+			becomes(`{"model_intent":"Setting","properties":{"b":2}}`, `{"b":2}`, "Setting"),
+		}},
+		{"unevaluatedProperties means nothing in draft-07", `{` + draft7 + `,"properties":{"properties":{}},"unevaluatedProperties":false}`, []call{
+			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"a":2}`, "Setting"),
+		}},
+		{"where a dynamic reference leads is not known", `{"$dynamicRef":"#/$defs/A","properties":{"properties":{}},"unevaluatedProperties":false,"$defs":{"A":{}}}`, []call{
+			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"a":2}`, "Setting"),
+		}},
+		{"a schema with too many parts is open", `{"properties":{"properties":{}},"additionalProperties":false,"allOf":[` + strings.Repeat(`{},`, 100) + `{}]}`, []call{
+			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"a":2}`, "Setting"),
+		}},
+		{"circles do not keep the rest from being read", `{"allOf":[{"$ref":"#"},{"anyOf":[{"$ref":"#"},{"$ref":"#/allOf/1"}]},` + onlyProps + `]}`, []call{
+			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"properties":{"a":2}}`, "Setting"),
 		}},
 		{"schemas that go in circles", `{"$ref":"#","allOf":[{"$ref":"#"},{"$ref":"#/allOf/0"}],"properties":{"a":{}}}`, []call{
 			becomes(`{"model_intent":"Setting","properties":{"a":2}}`, `{"a":2}`, "Setting"),
