@@ -515,3 +515,30 @@ func TestEveryCommittedStatePassesTheCheck(t *testing.T) {
 		}
 	}
 }
+
+// Records that are written again and again must not make the file grow: freed pages are used again.
+func TestRewritingDoesNotGrowTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	engine := open(t, path)
+	const records, size = 50, 2000
+	for round := range 200 {
+		err := engine.Update(t.Context(), func(tx kv.Tx) error {
+			for i := range records {
+				if err := tx.Put(key(i), bytes.Repeat([]byte{byte(round)}, size)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most := int64(4 * records * size); info.Size() > most {
+		t.Errorf("%d bytes of records make a file of %d, more than %d", records*size, info.Size(), most)
+	}
+}
