@@ -12,9 +12,9 @@ import (
 func (run *program) announce() {
 	endpoint, metrics := run.endpoint(), "http://"+reachable(run.metricsListener.Addr().String())+"/metrics"
 	if !isLoopbackAddress(run.listener.Addr()) {
-		run.logger.Warn("--listen is not on loopback and speaks plain HTTP: put something in front that speaks TLS, or tokens can be read on the way", "listen", run.listener.Addr())
+		run.logger.Warn("--listen is not on loopback and speaks plain HTTP: put something in front that speaks TLS, or tokens can be read on the way", "listen", run.listener.Addr().String())
 	}
-	run.logger.Info("serving", "endpoint", endpoint, "metrics", metrics, "listen", run.listener.Addr(), "version", readBuild().Version)
+	run.logger.Info("serving", "endpoint", endpoint, "metrics", metrics, "listen", run.listener.Addr().String(), "version", readBuild().Version)
 	text := fmt.Sprintf("endpoint: %s\nmetrics: %s\n", endpoint, metrics)
 	token, ok := run.localAdminToken()
 	switch {

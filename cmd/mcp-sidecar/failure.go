@@ -28,13 +28,13 @@ func (e listenError) Error() string {
 
 func (e listenError) Unwrap() error { return e.cause }
 
-// explain adds to an error of the start what to do about it, where the package that found it cannot know the flags.
+// explain says in the words of the flags what is wrong with the start, where the package that found it cannot know them.
 func explain(err error, o options) error {
 	switch {
 	case errors.Is(err, secret.ErrWrongKey):
-		return fmt.Errorf("%w: %s is not the key that %s was made with; start with that one (--key-file). Nothing was changed", err, o.keyPath(), o.storeFile())
+		return fmt.Errorf("%s was made with another key than %s: start with its own, with --key-file. Nothing was changed", o.storeFile(), o.keyPath())
 	case errors.Is(err, boltkv.ErrLocked):
-		return fmt.Errorf("%w: stop the other mcp-sidecar, or choose another --data-dir", err)
+		return fmt.Errorf("%s is in use by another process: stop that one, or choose another --data-dir", o.storeFile())
 	}
 	return err
 }

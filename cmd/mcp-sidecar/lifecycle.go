@@ -100,7 +100,7 @@ func (run *program) reopenAudit() {
 // drain says that no more work is taken, lets what is under way end, and cuts off what has not ended after the grace or at a second signal.
 func (run *program) drain(ctx context.Context) {
 	run.health.drain()
-	run.logger.Info("draining: no new work is taken", "grace", run.o.drainTimeout)
+	run.logger.Info("draining: no new work is taken", "grace", run.o.drainTimeout.String())
 	started := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), run.o.drainTimeout)
 	defer cancel()
@@ -115,10 +115,10 @@ func (run *program) drain(ctx context.Context) {
 	<-watching
 	took := time.Since(started).Round(time.Millisecond)
 	if err != nil {
-		run.logger.Warn("ending with requests under way, which are cut off", "after", took)
+		run.logger.Warn("ending with requests under way, which are cut off", "after", took.String())
 		return
 	}
-	run.logger.Info("drained", "after", took)
+	run.logger.Info("drained", "after", took.String())
 }
 
 // waitForSecond ends the grace when a second signal to end comes.

@@ -71,7 +71,7 @@ func (run *program) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	engine, err := boltkv.Open(run.o.storeFile())
+	engine, err := boltkv.OpenWith(boltkv.Config{Path: run.o.storeFile(), Logger: run.log("store")})
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (run *program) openStore(ctx context.Context) error {
 // openKey reads the key; one is made only where there is no store yet that another key could have sealed.
 func (run *program) openKey() (*secret.Keyring, error) {
 	if err := os.MkdirAll(run.o.dataDir, 0o700); err != nil {
-		return nil, fmt.Errorf("making the data directory: %w", err)
+		return nil, fmt.Errorf("--data-dir: %w", err)
 	}
 	_, err := os.Stat(run.o.storeFile())
 	keyring, made, err := secret.LoadKeyring(run.o.keyPath(), os.IsNotExist(err))
@@ -109,7 +109,7 @@ func (run *program) openAudit(context.Context) (err error) {
 		Path: run.o.auditLog, Required: run.o.auditRequired, Stdout: run.p.Stdout, Lost: run.meter.AuditLost, Logger: run.log("audit"),
 	})
 	if err != nil {
-		return fmt.Errorf("opening the audit log: %w", err)
+		return fmt.Errorf("--audit-log: %w", err)
 	}
 	run.stops.add(run.audit.Close)
 	return nil
@@ -149,7 +149,7 @@ func (run *program) allowedNetworks() []netip.Prefix {
 		return run.o.allowPrivate
 	}
 	loopback := netip.MustParsePrefix("127.0.0.1/32")
-	run.logger.Warn("--demo lets servers be at 127.0.0.1, where the demo server is; without it loopback is refused like every private network", "allowed", loopback)
+	run.logger.Warn("--demo lets servers be at 127.0.0.1, where the demo server is; without it loopback is refused like every private network", "allowed", loopback.String())
 	return append([]netip.Prefix{loopback}, run.o.allowPrivate...)
 }
 
