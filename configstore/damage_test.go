@@ -254,7 +254,7 @@ func TestTheWrongKey(t *testing.T) {
 }
 
 func TestAfterARotationAndAResealTheOldKeyIsNotNeeded(t *testing.T) {
-	path, server := stored(t)
+	path, _ := stored(t)
 	old := loadKey(t, path)
 	rotated, err := secret.Rotate(path + ".key")
 	if err != nil {
@@ -298,7 +298,6 @@ func TestAfterARotationAndAResealTheOldKeyIsNotNeeded(t *testing.T) {
 			return true
 		})
 	})
-	_ = server
 }
 
 // oldPrefix is how texts begin that a keyring's key sealed.
