@@ -44,6 +44,10 @@ func TestReadAllRefusesMoreThanTheLimit(t *testing.T) {
 				t.Errorf("%d: read %d bytes", limit, r.n)
 			}
 		}
+		ends := iotest.DataErrReader(strings.NewReader(strings.Repeat("x", limit+1)))
+		if _, err := rpc.ReadAll(ends, -1, limit); err != rpc.ErrTooLarge {
+			t.Errorf("%d: %v for a body that ends one byte after the limit", limit, err)
+		}
 		r := &counted{endless: endless{text: []byte("x")}}
 		if _, err := rpc.ReadAll(r, int64(limit)+1, limit); err != rpc.ErrTooLarge || r.n != 0 {
 			t.Errorf("%d: %v after %d bytes of a body that says it is too large", limit, err, r.n)

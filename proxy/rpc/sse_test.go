@@ -152,7 +152,7 @@ func TestEventReaderLimits(t *testing.T) {
 // A large event arrives whole and unharmed, and what follows it too, however it is cut.
 func TestEventReaderLargeEvents(t *testing.T) {
 	var stream, want bytes.Buffer
-	for i, size := range []int{1, 4090, 4096, 5000, 70_000, 1 << 20, 3, 1<<20 + 4096, 300_000} {
+	for i, size := range []int{1, 4090, 4096, 5000, 70_000, 1 << 20, 3, 300_000} {
 		data := bytes.Repeat([]byte{byte('a' + i)}, size)
 		stream.Write(rpc.AppendEvent(nil, "", data))
 		fmt.Fprintf(&want, "message||%q\n", data)
