@@ -33,6 +33,9 @@ func (run *program) firstToken(ctx context.Context) error {
 		return nil
 	}
 	minted := caller.Mint()
+	if err := run.record(audit.Change{Action: "create", Kind: "token", ID: minted.ID}); err != nil {
+		return err
+	}
 	if err := writeSecretFile(run.o.tokenFile(), minted.Text+"\n"); err != nil {
 		return fmt.Errorf("leaving the first admin token: %w", err)
 	}
@@ -43,14 +46,14 @@ func (run *program) firstToken(ctx context.Context) error {
 		return err
 	}
 	run.logger.Info("the first admin token was made", "file", run.o.tokenFile())
-	return run.record(audit.Change{Action: "create", Kind: "token", ID: minted.ID})
+	return nil
 }
 
-// record puts a change that no caller made into the audit log.
+// record puts a change that no caller makes into the audit log, before it is made: where records are required, there is none without.
 func (run *program) record(change audit.Change) error {
 	change.User = ourselves
 	if err := run.audit.Changed(change); err != nil {
-		return fmt.Errorf("recording a change: %w", err)
+		return fmt.Errorf("--audit-log: recording a change: %w", err)
 	}
 	return nil
 }

@@ -48,14 +48,14 @@ func (run *program) registerDemo(ctx context.Context) error {
 	case servers[i].CreatedBy != ourselves:
 		return errors.New("--demo needs the slug demo, which a server of yours has: give that another one, or start without --demo")
 	}
+	if err := run.record(audit.Change{Action: "update", Kind: "server", ID: servers[i].ID, Slug: demoSlug, Fields: []string{"url"}}); err != nil {
+		return err
+	}
 	_, err = run.store.UpdateServer(ctx, servers[i].ID, func(s *configstore.Server) error {
 		s.URL, s.UpdatedBy = run.demo.URL(), ourselves
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return run.record(audit.Change{Action: "update", Kind: "server", ID: servers[i].ID, Slug: demoSlug, Fields: []string{"url"}})
+	return err
 }
 
 func (run *program) createDemo(ctx context.Context) error {
@@ -77,8 +77,9 @@ func (run *program) createDemo(ctx context.Context) error {
 		UpdatedBy: ourselves,
 	}
 	server.Normalize()
-	if _, err := run.store.CreateServer(ctx, server); err != nil {
+	if err := run.record(audit.Change{Action: "create", Kind: "server", ID: server.ID, Slug: demoSlug}); err != nil {
 		return err
 	}
-	return run.record(audit.Change{Action: "create", Kind: "server", ID: server.ID, Slug: demoSlug})
+	_, err := run.store.CreateServer(ctx, server)
+	return err
 }

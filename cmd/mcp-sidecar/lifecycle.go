@@ -110,6 +110,7 @@ func (run *program) drain(ctx context.Context) {
 		waitForSecond(ctx, run.signals, cancel)
 	}()
 	run.proxy.Drain(ctx)
+	run.fresh.close()
 	err := run.main.Shutdown(ctx)
 	cancel()
 	<-watching

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -231,6 +232,23 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainIgnoresSilentConnections: who connected and said nothing does not keep the program.
+func TestDrainIgnoresSilentConnections(t *testing.T) {
+	s := start(t, t.TempDir(), "--drain-timeout", "4s") // less than the five seconds that net/http would wait
+	for range 3 {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.base, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	s.must(t, "server", "list") // accepted after the three, which are known by then
+	s.stop(t)
+	if log := s.stderr.String(); !strings.Contains(log, "drained") || strings.Contains(log, "cut off") {
+		t.Error(log)
+	}
+}
+
 // TestSecondSignal does not wait for what is under way.
 func TestSecondSignal(t *testing.T) {
 	s := start(t, t.TempDir(), "--demo", "--drain-timeout", "1h")
@@ -282,4 +300,54 @@ func TestMetricsAndAuditOfACall(t *testing.T) {
 			t.Errorf("%s is on record", hidden)
 		}
 	}
+}
+
+// TestAuditThatCannotBeWritten: with --audit-required nothing is changed and nobody is sent here; without, work goes on and is counted as lost.
+func TestAuditThatCannotBeWritten(t *testing.T) {
+	const full = "/dev/full"
+	if _, err := os.Stat(full); err != nil {
+		t.Skip("there is no device that is always full")
+	}
+	dir := t.TempDir()
+	start(t, dir).stop(t)
+	s := start(t, dir, "--audit-log", full, "--audit-required")
+	if code, _, _ := s.cli(t, "", "server", "create", "--slug", "a", "--url", "https://a.example.com/mcp"); code != 1 {
+		t.Errorf("the change was answered with exit %d", code)
+	}
+	if status, reason := request(t, "GET", s.metrics+"/readyz", "", ""); status != http.StatusServiceUnavailable || !strings.Contains(reason, "audit") {
+		t.Errorf("/readyz says %d %s", status, reason)
+	}
+	if status, _ := request(t, "GET", s.metrics+"/healthz", "", ""); status != http.StatusOK {
+		t.Errorf("/healthz says %d: a restart would not help", status)
+	}
+	refused(t, 1, nil, "serve", "--data-dir", t.TempDir(), "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0", "--audit-log", full, "--audit-required")
+}
+
+// TestNobodyComesInWithout a credential, wherever they knock.
+func TestNobodyComesInWithout(t *testing.T) {
+	s := start(t, t.TempDir(), "--demo")
+	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"demo__echo","arguments":{"text":"x"}}}`
+	for _, token := range []string{"", s.token(t) + "a"} {
+		for _, path := range []string{"/mcp", "/mcp/demo", "/api/v1/servers", "/api/v1/tokens", "/api/v1/whoami", "/api/v1/openapi.json", "/api/experimental/mcp/servers"} {
+			for _, method := range []string{"POST", "GET", "DELETE", "PATCH"} {
+				if status, answer := request(t, method, s.base+path, token, call); status != http.StatusUnauthorized && status != http.StatusMethodNotAllowed && status != http.StatusNotFound {
+					t.Errorf("%s %s with %q: %d %s", method, path, token, status, answer)
+				}
+			}
+		}
+	}
+}
+
+// TestGuessing is slowed down, and whoever has a token of ours does not notice.
+func TestGuessing(t *testing.T) {
+	s := start(t, t.TempDir())
+	throttled := false
+	for range 100 {
+		status, _ := request(t, "GET", s.base+"/api/v1/whoami", "guessed-and-guessed-and-guessed-again", "")
+		throttled = throttled || status == http.StatusTooManyRequests
+	}
+	if !throttled {
+		t.Error("a hundred guesses were answered")
+	}
+	s.must(t, "server", "list")
 }

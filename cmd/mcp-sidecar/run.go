@@ -45,6 +45,7 @@ type program struct {
 
 	listener, metricsListener net.Listener
 	main, metrics             *http.Server
+	fresh                     fresh            // connections of main without a request
 	failed                    chan error       // what a listener that broke says
 	signals                   <-chan os.Signal // nil: none ever come
 }
@@ -183,6 +184,7 @@ func (run *program) listen(context.Context) (err error) {
 	}, routes(run.proxy, run.api))
 	watched := front.Wrap(front.Config{Listen: run.metricsListener.Addr().String(), Logger: run.log("front")}, run.health)
 	run.main = front.NewServer(main, run.log("http"))
+	run.main.ConnState = run.fresh.note
 	run.metrics = front.NewServer(watched, run.log("http"))
 	if run.o.auditLog == "" {
 		run.logger.Info("calls are not recorded; --audit-log would")
