@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -27,7 +29,25 @@ func serveReverseProxy(addresses string) error {
 	if err != nil {
 		return err
 	}
-	return (&http.Server{Handler: proxy}).Serve(listener)
+	return (&http.Server{Handler: readFirst(proxy)}).Serve(listener)
+}
+
+// smallBody is the largest body that readFirst reads.
+const smallBody = 4 << 10
+
+// readFirst reads a small body before the proxy dials: otherwise some large answers arrive cut (golang/go#40747), and then nothing can be compared.
+func readFirst(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n := r.ContentLength; 0 < n && n <= smallBody {
+			body := make([]byte, n)
+			if _, err := io.ReadFull(r.Body, body); err != nil {
+				w.WriteHeader(http.StatusBadRequest)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // buffers is the pool that ReverseProxy copies with.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -73,8 +74,16 @@ func (b *body) piece(i int) (piece []byte, ok bool) {
 	return b.text[from:to], true
 }
 
+// whole says that the body is one text of our own. net/http sends such a body together with the headers, in one write, and may keep it as long as it likes.
+func (b *body) whole() bool { return len(b.splices) == 0 }
+
 // reader reads the body from its start.
-func (b *body) reader() *bodyReader { return &bodyReader{body: b} }
+func (b *body) reader() io.ReadCloser {
+	if b.whole() {
+		return io.NopCloser(bytes.NewReader(b.text))
+	}
+	return &bodyReader{body: b}
+}
 
 // GetBody in the form that net/http asks for, with which it tries another connection when nothing was written to a stale one.
 func (b *body) again() (io.ReadCloser, error) { return b.reader(), nil }
@@ -84,6 +93,13 @@ func (b *body) release() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.released = true
+}
+
+// mayBeSent notes that a connection was there to send the body on. Of a whole body nothing more is seen.
+func (b *body) mayBeSent() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sent = true
 }
 
 // wasSent says whether the server may have the whole body. Without its last byte a request is no JSON and cannot run.

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"slices"
 	"strings"
 	"testing"
@@ -333,6 +334,9 @@ func TestStaleConnections(t *testing.T) {
 						return real.RoundTrip(r)
 					}
 					if tt.readBody {
+						if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+							trace.GotConn(httptrace.GotConnInfo{})
+						}
 						io.Copy(io.Discard, r.Body)
 					}
 					return nil, errorText(tt.err)

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 )
 
 // request makes an HTTP request of headers and a body that are already built; b may be nil.
 func (s *Server) request(ctx context.Context, method string, target *url.URL, h http.Header, b *body) *http.Request {
+	if b != nil && b.whole() {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { b.mayBeSent() }})
+	}
 	request := (&http.Request{
 		Method: method, URL: target, Host: target.Host, Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
