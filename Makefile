@@ -39,7 +39,8 @@ bench: ## measure against a bare reverse proxy, and print the table of the READM
 
 fuzz: ## run every fuzz target for FUZZTIME (1m)
 	@set -e; for package in $$(go list ./...); do \
-		for target in $$(go test -run '^$$' -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+		targets=$$(go test -run '^$$' -list '^Fuzz' $$package); \
+		for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
 			echo "$$package $$target"; \
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
 		done; \
