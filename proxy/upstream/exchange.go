@@ -259,6 +259,9 @@ func (e *Exchange) fail(f *Failure) {
 func (e *Exchange) settle(f *Failure) {
 	e.detach()
 	e.clock.stop()
+	if e.inbox != nil {
+		e.link.stream.remove(e)
+	}
 	e.tellBreaker(f)
 }
 
@@ -297,9 +300,6 @@ func (e *Exchange) Close() {
 		e.buffer.Release()
 	}
 	e.conn.untrack(e)
-	if e.inbox != nil {
-		e.link.stream.remove(e)
-	}
 	if !e.answered || !e.streamed || e.response == nil || !e.drain() {
 		e.cancel(errAnswer)
 		if e.response != nil {

@@ -302,3 +302,8 @@ func counted(n *int, dial func(context.Context, string, string) (net.Conn, error
 		return dial(ctx, network, address)
 	}
 }
+
+// fixed gives out the same headers every time.
+func fixed(h http.Header) func(context.Context, bool) (http.Header, error) {
+	return func(context.Context, bool) (http.Header, error) { return h, nil }
+}

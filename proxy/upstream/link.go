@@ -209,7 +209,11 @@ var errSessionLost = errors.New("the session was lost")
 
 // dropped accounts for a link that is no longer current.
 func (c *Conn) dropped(l *link) {
-	if l.stream != nil {
+	switch {
+	case l.stream == nil:
+	case c.ctx.Err() != nil:
+		l.stream.end(c.server.failure(Canceled, true, errClosed))
+	default:
 		l.stream.end(c.server.failure(Unreachable, true, errSessionLost))
 	}
 	if l.counted {

@@ -15,6 +15,7 @@ import (
 // stream is the one event stream of a Conn at a server of the HTTP+SSE transport: everything the server says comes on it, and is handed to the exchange that waits for it.
 type stream struct {
 	conn   *Conn
+	ctx    context.Context
 	target *url.URL // where messages are posted; fixed before anything is sent
 	cancel context.CancelCauseFunc
 	detach func() bool   // from the Conn
@@ -60,12 +61,11 @@ func (c *Conn) openStream(ctx context.Context) (*link, *Failure) {
 // dialStream asks for the stream. What it returns outlives ctx and ends with the Conn.
 func (c *Conn) dialStream(ctx context.Context) (*stream, *http.Response, *Failure) {
 	st := &stream{conn: c, done: make(chan struct{})}
-	var live context.Context
-	live, st.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	st.ctx, st.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	st.detach = context.AfterFunc(c.ctx, func() { st.cancel(errClosed) })
 	stop := context.AfterFunc(ctx, func() { st.cancel(context.Cause(ctx)) })
 	defer stop()
-	response, failure := c.getStream(live, &link{era: Legacy})
+	response, failure := c.getStream(st.ctx, &link{era: Legacy})
 	if failure == nil && response.StatusCode != http.StatusOK {
 		failure = c.server.refusal(response)
 	} else if failure == nil && mediaType(response.Header.Get("Content-Type")) != "text/event-stream" {
@@ -98,20 +98,20 @@ func (st *stream) run(response *http.Response, events *rpc.EventReader, opened c
 	defer st.detach()
 	defer events.Release()
 	defer response.Body.Close()
-	failure := st.readEndpoint(response.Request.Context(), events)
+	failure := st.readEndpoint(events)
 	opened <- failure
 	if failure == nil {
-		failure = st.readMessages(response.Request.Context(), events)
+		failure = st.readMessages(events)
 	}
 	st.fail(failure)
 }
 
 // readEndpoint reads up to the event that says where to post. What it says is fixed from then on.
-func (st *stream) readEndpoint(ctx context.Context, events *rpc.EventReader) *Failure {
+func (st *stream) readEndpoint(events *rpc.EventReader) *Failure {
 	for {
 		event, err := events.Next()
 		if err != nil {
-			return st.conn.server.broken(ctx, false, earlyEnd(err))
+			return st.conn.server.broken(st.ctx, false, earlyEnd(err))
 		}
 		if event.Type != "endpoint" {
 			continue
@@ -147,11 +147,11 @@ func port(u *url.URL) string {
 }
 
 // readMessages hands out messages until the stream ends.
-func (st *stream) readMessages(ctx context.Context, events *rpc.EventReader) *Failure {
+func (st *stream) readMessages(events *rpc.EventReader) *Failure {
 	for {
 		event, err := events.Next()
 		if err != nil {
-			return st.conn.server.broken(ctx, true, earlyEnd(err))
+			return st.conn.server.broken(st.ctx, true, earlyEnd(err))
 		}
 		if event.Type != "" && event.Type != "message" {
 			continue
@@ -164,7 +164,7 @@ func (st *stream) readMessages(ctx context.Context, events *rpc.EventReader) *Fa
 			select {
 			case e.inbox <- m:
 			case <-e.ctx.Done():
-			case <-ctx.Done():
+			case <-st.ctx.Done():
 			}
 		}
 	}
@@ -283,9 +283,7 @@ func (e *Exchange) attemptStream(st *stream) (*Failure, retry) {
 		e.ready = &m
 		return nil, noRetry
 	case <-st.done:
-		failure := st.broken()
-		failure.MayHaveRun = b.wasSent()
-		return failure, noRetry
+		return e.streamEnded(b.wasSent()), noRetry
 	}
 }
 
@@ -317,12 +315,11 @@ func (e *Exchange) postToStream(b *body) posting {
 	return posting{failure: failure}
 }
 
-// broken is the failure of an exchange whose stream has ended.
+// broken says why the stream has ended.
 func (st *stream) broken() *Failure {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	f := *st.failure
-	f.MayHaveRun = true
 	return &f
 }
 
@@ -344,6 +341,16 @@ func (e *Exchange) readInbox() (rpc.Message, *Failure) {
 	case m := <-e.inbox:
 		return m, nil
 	default:
-		return rpc.Message{}, e.link.stream.broken()
 	}
+	return rpc.Message{}, e.streamEnded(true)
+}
+
+// streamEnded is the failure of an exchange whose stream has ended, unless the exchange had ended itself.
+func (e *Exchange) streamEnded(mayHaveRun bool) *Failure {
+	if e.ctx.Err() != nil {
+		return e.conn.server.ended(e.ctx, mayHaveRun)
+	}
+	f := e.link.stream.broken()
+	f.MayHaveRun = mayHaveRun
+	return f
 }
