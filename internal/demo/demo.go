@@ -59,8 +59,8 @@ func (s *Server) URL() string { return s.url }
 func (s *Server) Close(ctx context.Context) error {
 	// The MCP layer goes first: it ends the standing streams that Shutdown would wait for.
 	err := s.mcp.Shutdown(ctx)
-	if stopped := s.http.Shutdown(ctx); stopped != nil {
-		err = errors.Join(err, stopped, s.http.Close())
+	if s.http.Shutdown(ctx) != nil {
+		err = errors.Join(err, s.http.Close())
 	}
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
