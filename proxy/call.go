@@ -191,7 +191,7 @@ func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *fai
 		}
 	}
 	out := upstream.Call{
-		Method: "tools/call", Name: tool.tool.Name, Meta: t.meta.rest, Progress: t.meta.progress != nil, LogLevel: t.meta.logLevel,
+		Method: "tools/call", Name: tool.tool.Name, Meta: t.meta.rest, Progress: t.meta.progress != nil, LogLevel: t.logLevel(),
 		Capabilities: t.meta.capabilities, ClientInfo: t.meta.clientInfo, Timeout: s.link.timeout,
 	}
 	if tool.tool.HasHeaders() {

@@ -95,15 +95,20 @@ func (t *turn) wantsLog(raw []byte) bool {
 	if raw == nil {
 		return false
 	}
-	wanted := t.meta.logLevel
-	if !t.modern {
-		wanted = t.session.logLevel()
-	}
+	wanted := t.logLevel()
 	if wanted == "" {
 		return !t.modern
 	}
 	level, _ := rpc.String(rpc.Find(raw, "level"))
 	return levelOf(level) >= levelOf(wanted)
+}
+
+// logLevel is the level of log messages that the client asked for; empty: it did not.
+func (t *turn) logLevel() string {
+	if t.session != nil {
+		return t.session.logLevel()
+	}
+	return t.meta.logLevel
 }
 
 // startStream makes the answer a stream of events, if it is not one yet.

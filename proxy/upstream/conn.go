@@ -111,7 +111,7 @@ type Call struct {
 	Progress     bool          // ask for progress; notifications then carry a token of ours
 	ClientInfo   []byte        // raw Implementation of the client that asks, passed to modern servers; nil: ConnConfig's
 	Capabilities []byte        // raw ClientCapabilities of the client that asks, passed to modern servers; nil: ConnConfig's
-	LogLevel     string        // a modern client's per-request log level, passed to modern servers; empty: none
+	LogLevel     string        // how much the client wants to hear of log messages: said with the request to modern servers, and beforehand to legacy ones; empty: nothing is said
 	ParamHeaders http.Header   // Mcp-Param-*, sent to modern servers only
 	Timeout      time.Duration // instead of Limits.Call; 0: the limit
 	Idempotent   bool          // may be sent again after a failure in which it may have run (lists)

@@ -98,6 +98,7 @@ func (e *Exchange) start() *Failure {
 		if failure != nil {
 			return failure
 		}
+		e.conn.askForLogs(e.ctx, l, e.call.LogLevel)
 		failure, again := e.attempt(l)
 		if failure == nil || again == noRetry || tried&again != 0 || e.ctx.Err() != nil {
 			return failure

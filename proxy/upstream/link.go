@@ -7,11 +7,12 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"mcpsidecar/proxy/rpc"
 )
 
-// link is what one Conn has agreed with its server. It is immutable once it is current.
+// link is what one Conn has agreed with its server. Once it is current, nothing of it changes but told.
 type link struct {
 	era           Era
 	known         *known // what detection had found when it was made
@@ -21,6 +22,8 @@ type link struct {
 	info          Info
 	stream        *stream // of the HTTP+SSE transport
 	counted       bool    // Config.Session was told
+
+	told atomic.Int32 // how much a legacy server was told to log: an index of levels + 1; see askForLogs
 }
 
 // link returns what requests need, connecting first if need be. Many callers share one attempt, which none of them can cancel for the others.
