@@ -16,6 +16,9 @@ func (run *program) announce() {
 	}
 	run.logger.Info("serving", "endpoint", endpoint, "metrics", metrics, "listen", run.listener.Addr().String(), "version", readBuild().Version)
 	text := fmt.Sprintf("endpoint: %s\nmetrics: %s\n", endpoint, metrics)
+	if run.o.publicURL != nil {
+		text += fmt.Sprintf("listen: %s\n", run.listener.Addr())
+	}
 	token, ok := run.localAdminToken()
 	switch {
 	case run.o.demo:

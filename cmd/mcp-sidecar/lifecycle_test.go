@@ -316,3 +316,26 @@ func TestListenOnEverything(t *testing.T) {
 	}
 	s.must(t, "server", "list")
 }
+
+// TestPublicURL: others are sent there, and the address that is listened on is said as well. Under either name it answers, under others it does not.
+func TestPublicURL(t *testing.T) {
+	s := start(t, t.TempDir(), "--public-url", "https://tools.example.com/")
+	if s.base != "https://tools.example.com" {
+		t.Errorf("it is announced at %s", s.base)
+	}
+	address, err := s.stdout.value(t.Context(), "listen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for host, want := range map[string]int{"": 200, "tools.example.com": 200, "evil.example.com": 403, "tools.example.com.evil.example": 403} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+address+"/api/v1/whoami", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		req.Header.Set("Authorization", "Bearer "+s.token(t))
+		if status, answer := do(t, req); status != want {
+			t.Errorf("Host %q: %d %s, want %d", host, status, answer, want)
+		}
+	}
+}
