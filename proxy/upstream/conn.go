@@ -89,6 +89,9 @@ func (c *Conn) Close(ctx context.Context) {
 
 // Info connects if that has not happened yet (a modern server/discover, else initialize) and says what is known.
 func (c *Conn) Info(ctx context.Context) (Info, error) {
+	if l := c.agreed(); l != nil {
+		return l.info, nil // nothing is sent, so that the breaker learns nothing
+	}
 	report, failure := c.server.breaker.allow()
 	if failure != nil {
 		return Info{}, failure

@@ -28,7 +28,7 @@ type link struct {
 
 // link returns what requests need, connecting first if need be. Many callers share one attempt, which none of them can cancel for the others.
 func (c *Conn) link(ctx context.Context) (*link, *Failure) {
-	if l := c.current.Load(); l != nil && c.stillValid(l) {
+	if l := c.agreed(); l != nil {
 		return l, nil
 	}
 	c.mu.Lock()
@@ -52,6 +52,22 @@ func (c *Conn) link(ctx context.Context) (*link, *Failure) {
 		return nil, c.server.ended(ctx, false)
 	}
 	return l, failure
+}
+
+// agreed returns the link if there is a valid one. With a server that is known to be modern there is nothing to agree on.
+func (c *Conn) agreed() *link {
+	if l := c.current.Load(); l != nil && c.stillValid(l) {
+		return l
+	}
+	known := c.server.known.Load()
+	if known == nil || known.era != Modern || c.ctx.Err() != nil {
+		return nil
+	}
+	l := c.modernLink(known)
+	if old := c.current.Swap(l); old != nil {
+		c.dropped(old)
+	}
+	return l
 }
 
 // stillValid: a modern link holds what detection found; a session holds as long as the server is not known to be modern now.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,9 +93,9 @@ func TestList(t *testing.T) {
 // A list may be asked for twice, so a connection that breaks is no matter; but not three times.
 func TestListIsAskedForAgain(t *testing.T) {
 	for breaks, works := range map[int]bool{1: true, 2: false} {
-		broken := 0
+		var broken atomic.Int64
 		server := modernServer(func(w http.ResponseWriter, r *http.Request, m rpc.Message) {
-			if broken++; broken <= breaks {
+			if broken.Add(1) <= int64(breaks) {
 				panic(http.ErrAbortHandler)
 			}
 			result(`{"tools":[]}`)(w, r, m)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"time"
 
 	mcpgo "github.com/mark3labs/mcp-go/mcp"
 	mcpgoserver "github.com/mark3labs/mcp-go/server"
@@ -85,6 +86,92 @@ func TestRealServers(t *testing.T) {
 			if !slices.Equal(before, server.before) {
 				t.Errorf("before the answer came %q, want %q", before, server.before)
 			}
+		})
+	}
+}
+
+// Real servers tell changes of their lists on the standing stream of their kind.
+func TestRealServersTellChanges(t *testing.T) {
+	type server struct {
+		url    string
+		sse    bool
+		change func()
+	}
+	sdk := func(t *testing.T, stateless bool) server {
+		s := mcp.NewServer(&mcp.Implementation{Name: "sdk", Version: "1"}, nil)
+		add := func(name string) {
+			mcp.AddTool(s, &mcp.Tool{Name: name}, func(context.Context, *mcp.CallToolRequest, echo) (*mcp.CallToolResult, any, error) {
+				return nil, nil, nil
+			})
+		}
+		add("first")
+		handler := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, &mcp.StreamableHTTPOptions{Stateless: stateless})
+		return server{serve(t, handler), false, func() { add("second") }}
+	}
+	mcpGo := func(s *mcpgoserver.MCPServer, url string, sse bool) server {
+		return server{url, sse, func() { s.AddTool(mcpgo.NewTool("second"), nil) }}
+	}
+	for _, tt := range []struct {
+		name  string
+		start func(t *testing.T) server
+	}{
+		{"go-sdk with sessions", func(t *testing.T) server { return sdk(t, false) }},
+		{"go-sdk without sessions", func(t *testing.T) server { return sdk(t, true) }},
+		{"mcp-go streamable", func(t *testing.T) server {
+			s := mcpGoServer()
+			return mcpGo(s, serve(t, mcpgoserver.NewStreamableHTTPServer(s))+"/mcp", false)
+		}},
+		{"mcp-go SSE", func(t *testing.T) server {
+			s := mcpGoServer()
+			return mcpGo(s, serve(t, mcpgoserver.NewSSEServer(s))+"/sse", true)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			real := tt.start(t)
+			s := connect(t, real.url, func(c *upstream.Config) { c.SSE = real.sse })
+			done := make(chan error, 1)
+			_, heard := listener(t, s, done)
+			for changing := true; changing; {
+				real.change() // again until it is heard: when the stream is open is for the server to know
+				select {
+				case method := <-heard:
+					if method != toolsChanged {
+						t.Errorf("heard %s", method)
+					}
+					changing = false
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+			s.Server.Close()
+			<-done
+		})
+	}
+}
+
+// A call that is given up ends in the handler of a real server too.
+func TestRealServersLearnOfCancellation(t *testing.T) {
+	for name, stateless := range map[string]bool{"with sessions": false, "without sessions": true} {
+		t.Run(name, func(t *testing.T) {
+			server := mcp.NewServer(&mcp.Implementation{Name: "sdk", Version: "1"}, nil)
+			began, ended := make(chan struct{}), make(chan struct{})
+			mcp.AddTool(server, &mcp.Tool{Name: "wait"}, func(ctx context.Context, r *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
+				close(began)
+				<-ctx.Done()
+				close(ended)
+				return nil, nil, ctx.Err()
+			})
+			s := connect(t, serve(t, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
+				&mcp.StreamableHTTPOptions{Stateless: stateless, PropagateRequestCancellation: true})))
+			ctx, leave := context.WithCancel(t.Context())
+			failed := make(chan error)
+			go func() {
+				failed <- read(s.Conn, ctx, upstream.Call{Method: "tools/call", Name: "wait", Params: []rpc.Member{
+					{Name: "name", Value: []byte(`"wait"`)}, {Name: "arguments", Value: []byte(`{}`)}}})
+			}()
+			<-began
+			leave()
+			wantFailure(t, asFailure(t, <-failed), upstream.Canceled, true)
+			<-ended
 		})
 	}
 }
