@@ -92,11 +92,17 @@ var table = map[string]row{
 		},
 	},
 
-	"internal/audit":  {},
-	"internal/bench":  {},
-	"internal/caller": {ours: edges{"configstore": "tokens are looked up", "policy": "a token may pin mode and servers"}},
-	"internal/demo":   {theirs: edges{"github.com/mark3labs/mcp-go": "the demo server is written as others write theirs"}},
-	"internal/front":  {},
+	"internal/audit":   {},
+	"internal/bench":   {},
+	"internal/caller":  {ours: edges{"configstore": "tokens are looked up", "policy": "a token may pin mode and servers"}},
+	"internal/e2e":     {},
+	"internal/e2e/rig": {test: true},
+	"internal/e2e/conformance": {
+		test: true,
+		ours: edges{"internal/e2e/rig": "it starts everything"},
+	},
+	"internal/demo":  {theirs: edges{"github.com/mark3labs/mcp-go": "the demo server is written as others write theirs"}},
+	"internal/front": {},
 	"internal/metrics": {
 		theirs: edges{"github.com/prometheus/client_golang": "the registry and the format"},
 	},
