@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"mcpsidecar/policy"
-	"mcpsidecar/proxy/intent"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
@@ -100,9 +99,12 @@ func (t *turn) resolve(name string) (*server, *listedTool, error) {
 	if s.link == nil {
 		return s, nil, &upstream.Failure{Kind: upstream.Unreachable, Slug: s.slug}
 	}
-	v, _, err := s.link.lists.get(t.passing(s))
-	if err != nil {
-		return s, nil, err
+	v := s.link.lists.fresh(t.proxy.now())
+	if v == nil {
+		var err error
+		if v, _, err = s.link.lists.get(t.passing(s)); err != nil {
+			return s, nil, err
+		}
 	}
 	if !s.hasBaseline { // the fetch has stored one meanwhile, and with it the rules are others
 		if newer := t.candidate(name); newer != nil {
@@ -127,8 +129,11 @@ func (t *turn) candidate(name string) *server {
 	return current.find(name)
 }
 
-// passing is the request's context with what goes along to a server.
+// passing is the request's context with what goes along to a server, which is mostly nothing.
 func (t *turn) passing(s *server) context.Context {
+	if len(s.forward) == 0 && len(t.r.Header[hopHeader]) == 0 {
+		return t.ctx
+	}
 	along := &passed{header: t.r.Header, names: s.forward}
 	if hops := t.r.Header[hopHeader]; len(hops) > 0 {
 		along.hops = hops[0]
@@ -179,14 +184,18 @@ var errLinkEnded = errors.New("the server's configuration changed at this moment
 func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *failure) {
 	arguments := c.arguments
 	if s.intent {
-		unwrapped, said, err := intent.Unwrap(tool.tool.InputSchema(), orEmpty(arguments))
+		unwrapped, said, err := tool.intent().Unwrap(orEmpty(arguments))
 		if err != nil {
 			return upstream.Call{}, failInvalidParams(err.Error())
 		}
 		arguments, t.record.Intent = unwrapped, said
 	}
 	if t.modern {
-		if err := tool.tool.CheckHeaders(t.r.Header, arguments); err != nil {
+		check := tool.tool.CheckHeaders
+		if s.intent { // the client has seen, and mirrors, the wrapped schema
+			check = tool.tool.CheckWrappedHeaders
+		}
+		if err := check(t.r.Header, c.arguments); err != nil {
 			return upstream.Call{}, failHeader(err.Error())
 		}
 	}
@@ -200,7 +209,7 @@ func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *fai
 			return upstream.Call{}, failInvalidParams(err.Error())
 		}
 	}
-	out.Params = append(make([]rpc.Member, 0, 2+len(c.rest)), rpc.Member{Name: "name", Raw: rawName, Value: rpc.AppendString(nil, tool.tool.Name)})
+	out.Params = append(t.outRoom[:0], rpc.Member{Name: "name", Raw: rawName, Value: rpc.AppendString(nil, tool.tool.Name)})
 	if arguments != nil {
 		out.Params = append(out.Params, rpc.Member{Name: "arguments", Raw: rawArguments, Value: arguments})
 	}
@@ -223,8 +232,12 @@ func orEmpty(object []byte) []byte {
 
 // exchange sends the call and relays its answer, for as long as the client wants it.
 func (t *turn) exchange(s *server, out upstream.Call) {
-	ctx, cancel := context.WithCancel(t.passing(s))
-	defer cancel()
+	ctx := t.passing(s)
+	var cancel context.CancelFunc
+	if t.session != nil { // a modern client cancels by going away
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+	}
 	conn, f := t.conn(s.link, cancel)
 	if f != nil {
 		t.fail(f)

@@ -4,8 +4,10 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
+	"mcpsidecar/internal/caller"
 	"mcpsidecar/internal/front"
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy/rpc"
@@ -37,13 +39,24 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	t := &turn{proxy: p, ctx: r.Context(), w: w, r: r, control: http.NewResponseController(w), started: p.now()}
-	if !p.work.begin() {
+	t := turns.Get().(*turn)
+	*t = turn{proxy: p, ctx: r.Context(), w: w, r: r, started: p.now()}
+	t.admit(identity, slug)
+	*t = turn{}
+	turns.Put(t) // not deferred: what a panic leaves behind is nobody's to use again
+}
+
+// turns keeps the memory of turns that are over.
+var turns = sync.Pool{New: func() any { return new(turn) }}
+
+// admit serves the request of a known caller unless it is no time for new work or what the request says of itself cannot be read.
+func (t *turn) admit(identity *caller.Identity, slug string) {
+	if !t.proxy.work.begin() {
 		t.fail(failDraining())
 		return
 	}
-	defer p.work.end()
-	if t.scope, err = p.newScope(identity, r, slug); err != nil {
+	defer t.proxy.work.end()
+	if err := t.readScope(identity, slug); err != nil {
 		t.fail(failRequest(err.Error()))
 		return
 	}
@@ -123,13 +136,14 @@ func (t *turn) read() (*rpc.Buffer, *failure) {
 		t.w.Header().Set("Connection", "close")
 		return nil, failBody(rpc.ErrTooLarge)
 	}
-	t.control.SetReadDeadline(time.Now().Add(bodyTime))
+	control := http.NewResponseController(t.w)
+	control.SetReadDeadline(time.Now().Add(bodyTime))
 	body, err := rpc.ReadAll(t.r.Body, t.r.ContentLength, t.proxy.config.MaxBody)
 	if err != nil {
 		t.w.Header().Set("Connection", "close")
 		return nil, failBody(err)
 	}
-	t.control.SetReadDeadline(time.Time{})
+	control.SetReadDeadline(time.Time{})
 	t.bytesIn = int64(len(body.Bytes()))
 	return body, nil
 }

@@ -48,12 +48,12 @@ type params struct {
 }
 
 // readParams takes params apart, which have been read strictly already.
-func readParams(raw []byte) (params, *failure) {
+func (t *turn) readParams(raw []byte) (params, *failure) {
 	var p params
 	if raw == nil {
 		return p, nil
 	}
-	members, err := rpc.Members(make([]rpc.Member, 0, 6), raw)
+	members, err := rpc.Members(t.paramsRoom[:0], raw)
 	if err != nil {
 		return p, failInvalidParams("params cannot be read")
 	}
@@ -62,7 +62,7 @@ func readParams(raw []byte) (params, *failure) {
 			continue
 		}
 		var f *failure
-		if p.meta, f = readMeta(m.Value); f != nil {
+		if p.meta, f = t.readMeta(m.Value); f != nil {
 			return p, f
 		}
 		p.rest = slices.Delete(members, i, i+1)
@@ -72,12 +72,12 @@ func readParams(raw []byte) (params, *failure) {
 	return p, nil
 }
 
-func readMeta(raw []byte) (meta, *failure) {
+func (t *turn) readMeta(raw []byte) (meta, *failure) {
 	var m meta
 	if len(raw) == 0 || raw[0] != '{' {
 		return m, failInvalidParams("_meta must be an object")
 	}
-	members, err := rpc.Members(make([]rpc.Member, 0, 6), raw)
+	members, err := rpc.Members(t.metaRoom[:0], raw)
 	if err != nil {
 		return m, failInvalidParams("_meta cannot be read")
 	}
@@ -134,7 +134,7 @@ func (t *turn) dispatch() {
 		t.fail(failRequest("a client sends requests and notifications; nothing was asked that this could answer"))
 		return
 	}
-	p, f := readParams(t.message.Params)
+	p, f := t.readParams(t.message.Params)
 	t.modern = p.meta.version != "" || t.announcesModern()
 	t.meta = p.meta
 	if f == nil {

@@ -26,6 +26,7 @@ type link struct {
 	credential http.Header // proves us to the server; nil: nothing does
 	timeout    time.Duration
 	instance   string
+	plain      http.Header // what every request carries when nothing of the agent goes along; read only
 	lists      *lists
 
 	calls atomic.Int64 // calls under way, against the server's limit
@@ -64,6 +65,7 @@ func (p *Proxy) newLink(record *configstore.Server, identity string, meter *metr
 		identity: identity, serverID: record.ID, slug: record.Slug, upstream: live, credential: staticCredential(record),
 		timeout: timeout, instance: p.instance, idle: make(chan struct{}, 1),
 	}
+	l.plain = l.headerWith(nil)
 	l.lists = newLists(p, l, meter)
 	return l, nil
 }
@@ -100,11 +102,19 @@ func withPassed(ctx context.Context, what *passed) context.Context {
 	return context.WithValue(ctx, passedKey{}, what)
 }
 
-// header builds the headers of one request to the server. What proves us wins over what the agent sent.
+// header is the headers of one request to the server.
 func (l *link) header(ctx context.Context, _ bool) (http.Header, error) {
+	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
+		return l.headerWith(along), nil
+	}
+	return l.plain, nil
+}
+
+// headerWith builds them. What proves us wins over what the agent sent.
+func (l *link) headerWith(along *passed) http.Header {
 	header := make(http.Header, len(l.credential)+1)
 	hops := l.instance
-	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
+	if along != nil {
 		for _, name := range along.names {
 			if values := along.header[name]; len(values) > 0 {
 				header[name] = values
@@ -118,7 +128,7 @@ func (l *link) header(ctx context.Context, _ bool) (http.Header, error) {
 	for name, values := range l.credential {
 		header[name] = values
 	}
-	return header, nil
+	return header
 }
 
 func canonical(names []string) []string {

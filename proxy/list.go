@@ -69,9 +69,7 @@ func (p *Proxy) atHand(sc *scope) (parts []part, missing []*server) {
 		if s.link == nil {
 			continue
 		}
-		if v := s.link.lists.current.Load(); v != nil && now.Before(v.expires) {
-			s.link.lists.touch(now)
-			parts[i].view = v
+		if parts[i].view = s.link.lists.fresh(now); parts[i].view != nil {
 			continue
 		}
 		missing = append(missing, s)
@@ -136,7 +134,7 @@ func (p *Proxy) toolsList(t *turn) {
 		t.fail(failInvalidParams("the cursor is not one of ours: the whole list is one page"))
 		return
 	}
-	parts := p.gather(t.ctx, t.scope)
+	parts := p.gather(t.ctx, &t.scope)
 	if t.ctx.Err() != nil {
 		t.outcome = outcomeError
 		return
@@ -156,7 +154,7 @@ func (p *Proxy) listParts(t *turn, parts []part) [][]byte {
 		if part.view == nil {
 			continue
 		}
-		f := part.server.fragment(part.view, t.scope)
+		f := part.server.fragment(part.view, &t.scope)
 		if f.count == 0 {
 			continue
 		}

@@ -11,6 +11,7 @@ import (
 	"mcpsidecar/internal/metrics"
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy/catalog"
+	"mcpsidecar/proxy/intent"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
@@ -34,6 +35,7 @@ const (
 type listedTool struct {
 	tool    *catalog.Tool
 	exposed string
+	intent  func() *intent.Schema // reads the input schema when it is first asked for
 }
 
 // view is one server's tools at one time. It is immutable.
@@ -85,14 +87,24 @@ func newLists(p *Proxy, l *link, meter *metrics.Server) *lists {
 // errNoList is what an asker gets when there is no list within its time.
 var errNoList = errors.New("the server has not answered in time")
 
+// fresh returns the present list if it is not too old, and nil otherwise.
+func (ls *lists) fresh(now time.Time) *view {
+	v := ls.current.Load()
+	if v == nil || !now.Before(v.expires) {
+		return nil
+	}
+	ls.touch(now)
+	return v
+}
+
 // get returns the present list. stale says that a newer one could not be had; an error that there is none at all.
 func (ls *lists) get(ctx context.Context) (v *view, stale bool, err error) {
 	now := ls.p.now()
-	ls.touch(now)
-	v = ls.current.Load()
-	if v != nil && now.Before(v.expires) {
+	if v = ls.fresh(now); v != nil {
 		return v, false, nil
 	}
+	ls.touch(now)
+	v = ls.current.Load()
 	f, failure := ls.start(ctx, now)
 	if f == nil {
 		if v != nil {
@@ -197,7 +209,11 @@ func (ls *lists) fetch(ctx context.Context) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	built := catalog.Build(elements, catalog.Limits{})
+	var earlier *catalog.Catalog
+	if old := ls.current.Load(); old != nil {
+		earlier = old.catalog
+	}
+	built := catalog.Rebuild(earlier, elements, catalog.Limits{})
 	now := ls.p.now()
 	v := newView(ls.link.slug, built, info, now, now.Add(lifetime(ttl)))
 	if old := ls.current.Load(); old == nil || !sameWarnings(old.catalog.Warnings, built.Warnings) {
@@ -238,7 +254,7 @@ func newView(slug string, built *catalog.Catalog, info upstream.Info, fetched, e
 		if !ok {
 			continue
 		}
-		listed := &listedTool{tool: t, exposed: exposed}
+		listed := &listedTool{tool: t, exposed: exposed, intent: sync.OnceValue(func() *intent.Schema { return intent.Read(t.InputSchema()) })}
 		v.byName[t.Name], v.byExposed[exposed] = listed, listed
 		v.ordered = append(v.ordered, listed)
 	}

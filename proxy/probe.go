@@ -45,6 +45,7 @@ func (p *Proxy) probe(ctx context.Context, server *configstore.Server) (result P
 	}
 	defer live.Close()
 	l := &link{slug: server.Slug, credential: staticCredential(server), instance: p.instance}
+	l.plain = l.headerWith(nil)
 	conn := live.Conn(upstream.ConnConfig{Header: l.header})
 	defer conn.Close(ctx)
 	if result.Info, err = conn.Info(ctx); err != nil {

@@ -130,10 +130,12 @@ func (t *turn) event(message []byte, flush bool) error {
 		return err
 	}
 	if flush {
-		return t.control.Flush()
+		return t.flush()
 	}
 	return nil
 }
+
+func (t *turn) flush() error { return http.NewResponseController(t.w).Flush() }
 
 var (
 	eventHead = []byte("event: message\ndata: ")
@@ -179,11 +181,13 @@ func (t *turn) answer(conn *upstream.Conn, era upstream.Era, result []byte) {
 	t.finish(pieces)
 }
 
+var closing = []byte{'}'}
+
 // finish sends the last message: as an event if there were others, else as the whole body.
 func (t *turn) finish(result [][]byte) {
 	head := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
 	head = append(append(head, t.message.ID...), `,"result":`...)
-	pieces := append(append([][]byte{head}, result...), []byte{'}'})
+	pieces := append(append(append(t.pieceRoom[:0], head), result...), closing)
 	if t.streaming || !accepts(t.r.Header, "application/json") {
 		t.startStream()
 		t.deadline()
@@ -219,7 +223,7 @@ func (t *turn) translate(conn *upstream.Conn, era upstream.Era, result []byte) (
 	modernServer := era == upstream.Modern
 	switch {
 	case modernServer == t.modern:
-		return [][]byte{result}, true
+		return append(t.resultRoom[:0], result), true
 	case t.modern:
 		return t.modernise(conn, result), true
 	}

@@ -28,21 +28,22 @@ const (
 // maxSelection is how many servers one request may list.
 const maxSelection = 256
 
-// newScope reads what the request says and makes it as strict as the strictest of token, header and query. The error is fit for the caller and names the value that is wrong.
-func (p *Proxy) newScope(identity *caller.Identity, r *http.Request, slug string) (*scope, error) {
-	query, err := readQuery(r.URL.RawQuery)
+// readScope reads what the request says and makes it as strict as the strictest of token, header and query. The error is fit for the caller and names the value that is wrong.
+func (t *turn) readScope(identity *caller.Identity, slug string) error {
+	query, err := readQuery(t.r.URL.RawQuery)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	sc := &scope{identity: identity, only: slug}
-	sc.question = policy.Request{User: identity.User, Mode: identity.Mode, Agent: identity.Agent}
-	if err := sc.readMode(r.Header, query); err != nil {
-		return nil, err
+	sc := &t.scope
+	sc.identity, sc.only = identity, slug
+	sc.question.User, sc.question.Mode, sc.question.Agent = identity.User, identity.Mode, identity.Agent
+	if err := sc.readMode(t.r.Header, query); err != nil {
+		return err
 	}
-	if err := sc.readAgent(r.Header, query); err != nil {
-		return nil, err
+	if err := sc.readAgent(t.r.Header, query); err != nil {
+		return err
 	}
-	return sc, p.readSelection(sc, r.Header, query)
+	return t.proxy.readSelection(sc, t.r.Header, query)
 }
 
 // readQuery accepts exactly the parameters that mean something here: a misspelt mode must not mean "act".

@@ -81,7 +81,7 @@ func (t *turn) follow(over <-chan struct{}, open, changed func() error) (gracefu
 	defer t.proxy.config.Metrics.Streams(-1)
 	woken := t.proxy.hub.join()
 	defer t.proxy.hub.leave(woken)
-	last := t.proxy.visibleSignature(t.scope)
+	last := t.proxy.visibleSignature(&t.scope)
 	if open() != nil {
 		return false
 	}
@@ -99,7 +99,7 @@ func (t *turn) follow(over <-chan struct{}, open, changed func() error) (gracefu
 		case <-ticker.C:
 			if t.deadline(); t.stillAllowed() {
 				if err = t.send(keepAliveComment); err == nil {
-					err = t.control.Flush()
+					err = t.flush()
 				}
 			} else {
 				return true
@@ -108,7 +108,7 @@ func (t *turn) follow(over <-chan struct{}, open, changed func() error) (gracefu
 			if !t.stillAllowed() {
 				return true
 			}
-			if next := t.proxy.visibleSignature(t.scope); !sameFragments(last, next) {
+			if next := t.proxy.visibleSignature(&t.scope); !sameFragments(last, next) {
 				last = next
 				err = changed()
 			}
@@ -122,7 +122,7 @@ func (t *turn) follow(over <-chan struct{}, open, changed func() error) (gracefu
 // flushHead lets the client know that the stream is open.
 func (t *turn) flushHead() error {
 	t.deadline()
-	return t.control.Flush()
+	return t.flush()
 }
 
 // stillAllowed asks again who this is: a token may have been revoked or have expired.

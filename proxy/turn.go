@@ -10,22 +10,26 @@ import (
 	"mcpsidecar/proxy/rpc"
 )
 
-// turn is one request on its way. It belongs to the goroutine that serves the request.
+// turn is one request on its way. It belongs to the goroutine that serves the request, and its memory serves another request after that: nothing may point into it when the handler returns.
 type turn struct {
 	proxy   *Proxy
 	ctx     context.Context
 	w       http.ResponseWriter
 	r       *http.Request
-	control *http.ResponseController
-	scope   *scope
+	scope   scope
 	started time.Time
 
 	message rpc.Message
 	modern  bool
-	session *session // of a legacy client; nil before initialize
-	version string   // protocol version of this client
-	meta    meta     // of a modern client
-	scratch [512]byte
+	session *session  // of a legacy client; nil before initialize
+	version string    // protocol version of this client
+	meta    meta      // of a modern client
+	scratch [512]byte // room for what is written here: what it holds is gone with the next use
+
+	// Room for what most requests need, so that they allocate none.
+	paramsRoom, metaRoom, outRoom [6]rpc.Member
+	pieceRoom                     [8][]byte
+	resultRoom                    [1][]byte
 
 	busy      *atomic.Int64 // the caller's counter while this request is in it
 	server    *server       // whom it concerns; nil: none in particular
@@ -46,7 +50,9 @@ var (
 const writeStall = 30 * time.Second
 
 // deadline gives the client another writeStall to read what comes now.
-func (t *turn) deadline() { t.control.SetWriteDeadline(time.Now().Add(writeStall)) }
+func (t *turn) deadline() {
+	http.NewResponseController(t.w).SetWriteDeadline(time.Now().Add(writeStall))
+}
 
 // fail answers with an error.
 func (t *turn) fail(f *failure) {

@@ -53,6 +53,7 @@ type program struct {
 // serve runs the sidecar until ctx ends or a signal comes. It leaves nothing behind, however far it came.
 func serve(ctx context.Context, o options, p Process) (err error) {
 	run := &program{o: o, p: p, logger: newLogger(p.Stderr, o), failed: make(chan error, 2)}
+	defer tuneCollector()()
 	defer func() { err = run.stops.all(err) }()
 	for _, step := range []func(context.Context) error{
 		run.subscribe, run.openStore, run.openAudit, run.startDemo, run.newData, run.newControl, run.listen, run.firstToken, run.registerDemo, run.start,

@@ -20,6 +20,7 @@ type breaker struct {
 	server *Server
 	steps  *gobreaker.TwoStepCircuitBreaker[struct{}]
 	until  atomic.Int64  // UnixNano until which nothing is sent; 0: no rest
+	doubt  atomic.Bool   // something failed since the last success. Without doubt no call takes gobreaker's lock, which all calls share
 	rest   time.Duration // the last one; owned by changed, which gobreaker calls under its lock
 }
 
@@ -67,11 +68,30 @@ func (b *breaker) allow() (report func(error), failure *Failure) {
 	if left := b.left(); left > 0 {
 		return nil, b.open(left)
 	}
-	report, err := b.steps.Allow()
+	if !b.doubt.Load() {
+		return b.first, nil
+	}
+	done, err := b.steps.Allow()
 	if err != nil {
 		return nil, b.open(max(b.left(), probeRest))
 	}
-	return report, nil
+	return func(err error) {
+		if err == nil {
+			b.doubt.Store(false)
+		}
+		done(err)
+	}, nil
+}
+
+// first hears of an exchange that began without doubt: a success says nothing new, and a failure is the first of those that count.
+func (b *breaker) first(err error) {
+	if err == nil {
+		return
+	}
+	if done, refused := b.steps.Allow(); refused == nil {
+		b.doubt.Store(true)
+		done(err)
+	}
 }
 
 func (b *breaker) left() time.Duration {

@@ -27,7 +27,7 @@ var ours = map[string]bool{
 
 // header builds the headers of one request from nothing: the credentials, then what the transport and the link ask for.
 func (s *Server) header(given http.Header, l *link) http.Header {
-	h := make(http.Header, 16)
+	h := make(http.Header, len(given)+7) // what stands below, and what post and mirror add
 	for name, values := range given {
 		if name := http.CanonicalHeaderKey(name); !ours[name] && !strings.HasPrefix(name, paramPrefix) {
 			h[name] = values
@@ -49,9 +49,11 @@ const paramPrefix = "Mcp-Param-"
 
 // mirror adds the headers in which a modern request repeats parts of its body.
 func mirror(h http.Header, call *Call) {
-	h["Mcp-Method"] = []string{EncodeHeaderValue(call.Method)}
+	values := make([]string, 2)
+	values[0], values[1] = EncodeHeaderValue(call.Method), EncodeHeaderValue(call.Name)
+	h["Mcp-Method"] = values[:1:1]
 	if call.Name != "" {
-		h["Mcp-Name"] = []string{EncodeHeaderValue(call.Name)}
+		h["Mcp-Name"] = values[1:2:2]
 	}
 	for name, values := range call.ParamHeaders {
 		if name := http.CanonicalHeaderKey(name); strings.HasPrefix(name, paramPrefix) {
