@@ -1,0 +1,6 @@
+package rig
+
+import "syscall"
+
+// dieWithParent has the system end a process whose starter has vanished, which a test that panics does.
+func dieWithParent() *syscall.SysProcAttr { return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
