@@ -20,6 +20,11 @@
 //	token/<id>           an API token
 //	user/<name>          a known user
 //
+//	grant/<server id>/<user>   a user's OAuth2 credential for a server
+//	registration/<server id>   who we are at the server's authorization server
+//	flow/<hash of the state>   a connect in progress
+//	link/<hash of its text>    a sign-in link that was not used yet
+//
 // No key carries a secret. A value is JSON with fixed field names (record_*.go) behind a seal (envelope.go): 33 bytes that only who has the key can make, and only for this content under this
 // key. Who can write to the file can therefore neither change a token's role, nor turn a server's credentials to another address, nor copy a record over another; a flipped bit is an error
 // and not a different policy. (Going back to an older state of the whole file is possible: that is what a backup is.)
@@ -30,6 +35,12 @@
 //
 // Add it to the record type in records.go, to its stored form in record_*.go, to Validate, and to the fixture test. A field whose absence an older binary would misread raises schema
 // (schema.go) and brings a migration.
+//
+// # Grants
+//
+// A grant has a generation, which no two writes share. A refresh writes only over the generation that it read, so a late one overwrites nothing newer and nothing that was deleted; a connect
+// writes only while its flow is there, and whatever ends grants (a disconnect, another server address, the deletion of server or user) deletes the flows too, in the same transaction. A grant is
+// bound to what the server was when its user connected; the change of that ends it.
 //
 // # What deleting means
 //

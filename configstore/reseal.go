@@ -59,6 +59,12 @@ func (s *Store) reseal(tx kv.Tx, key string) (bool, error) {
 			return false, err
 		}
 		return true, s.putServer(tx, server)
+	case strings.HasPrefix(key, prefixGrant):
+		return true, sealAgain(s, tx, key, s.codec.openGrant, s.codec.sealGrant)
+	case strings.HasPrefix(key, prefixFlow):
+		return true, sealAgain(s, tx, key, s.codec.openFlow, s.codec.sealFlow)
+	case strings.HasPrefix(key, prefixRegistration):
+		return true, sealAgain(s, tx, key, s.codec.openRegistration, s.codec.sealRegistration)
 	}
 	text, err := s.codec.unwrap(key, value)
 	if err != nil {
@@ -68,4 +74,20 @@ func (s *Store) reseal(tx kv.Tx, key string) (bool, error) {
 		return false, err
 	}
 	return true, tx.Put(key, value)
+}
+
+// sealAgain writes a record with secrets again, as it is.
+func sealAgain[D, R any](s *Store, tx kv.Tx, key string, open func(D) (R, error), seal func(R) (D, error)) error {
+	var stored D
+	if _, err := s.get(tx, key, &stored); err != nil {
+		return err
+	}
+	record, err := open(stored)
+	if err != nil {
+		return s.damaged(key, err)
+	}
+	if stored, err = seal(record); err != nil {
+		return err
+	}
+	return s.put(tx, key, stored)
 }

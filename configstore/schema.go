@@ -64,7 +64,7 @@ func (s *Store) judge(tx kv.Tx) error {
 	if err != nil {
 		return err
 	}
-	return s.judgeSlugs(tx, snapshot.Servers)
+	return errors.Join(s.judgeSlugs(tx, snapshot.Servers), s.judgeOAuth(tx))
 }
 
 func (s *Store) judgeSchema(tx kv.Tx) error {
@@ -118,6 +118,15 @@ func (s *Store) judgeSlugs(tx kv.Tx, servers []Server) error {
 		}
 	}
 	return nil
+}
+
+// judgeOAuth opens what users connected, which no snapshot shows.
+func (s *Store) judgeOAuth(tx kv.Tx) error {
+	_, grants := scan(s, tx, prefixGrant, s.codec.openGrant)
+	_, flows := scan(s, tx, prefixFlow, s.codec.openFlow)
+	_, links := scan(s, tx, prefixLink, openLink)
+	_, registrations := scan(s, tx, prefixRegistration, s.codec.openRegistration)
+	return errors.Join(grants, flows, links, registrations)
 }
 
 // begin writes schema version and key check value into an empty engine, unless another replica was faster.

@@ -117,7 +117,8 @@ func (s *Store) putServer(tx kv.Tx, server Server) error {
 }
 
 // UpdateServer changes one server by a closure inside the transaction; the closure does no I/O and may run twice; its error is returned unchanged. The id and who made the server when
-// stay what they are; times and revision are set. A change of url or transport drops the approved catalog: it was somebody else's.
+// stay what they are; times and revision are set. A change of url or transport drops the approved catalog: it was somebody else's. A change that would send grants elsewhere (see
+// Server.OAuthBinding) ends them, with what is in progress and the registration.
 func (s *Store) UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error) {
 	var after Server
 	err := s.update(ctx, opUpdateServer, func(tx kv.Tx) error {
@@ -155,6 +156,11 @@ func (s *Store) replaceServer(tx kv.Tx, before, after Server) error {
 			return err
 		}
 	}
+	if after.OAuthBinding() != before.OAuthBinding() {
+		if err := s.misdirected(tx, after.ID); err != nil {
+			return err
+		}
+	}
 	return s.putServer(tx, after)
 }
 
@@ -165,7 +171,7 @@ func (s *Store) DeleteServer(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(tx.Delete(serverKey(id)), tx.Delete(slugKey(server.Slug)), tx.Delete(catalogKey(id)))
+		return errors.Join(tx.Delete(serverKey(id)), tx.Delete(slugKey(server.Slug)), tx.Delete(catalogKey(id)), s.misdirected(tx, id))
 	})
 }
 

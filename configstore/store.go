@@ -103,13 +103,32 @@ var (
 	opUsers          = operation{"users", "listing users"}
 	opEnsureUser     = operation{"ensure_user", "noting a user"}
 	opDeleteUser     = operation{"delete_user", "deleting a user"}
-	opBackup         = operation{"backup", "backing up the store"}
-	opHealthy        = operation{"healthy", "checking the store"}
-	opReseal         = operation{"reseal", "sealing the store anew"}
+
+	opGrant            = operation{"grant", "reading a grant"}
+	opGrants           = operation{"grants", "listing grants"}
+	opGrantMarks       = operation{"grant_marks", "looking for changed grants"}
+	opUpdateGrant      = operation{"update_grant", "updating a grant"}
+	opDeleteGrant      = operation{"delete_grant", "deleting a grant"}
+	opBeginFlow        = operation{"begin_flow", "beginning a sign-in"}
+	opTakeFlow         = operation{"take_flow", "looking for a sign-in"}
+	opFinishFlow       = operation{"finish_flow", "storing a grant"}
+	opDropFlow         = operation{"drop_flow", "giving up a sign-in"}
+	opAddLink          = operation{"add_link", "making a sign-in link"}
+	opLink             = operation{"link", "reading a sign-in link"}
+	opTakeLink         = operation{"take_link", "using a sign-in link"}
+	opRegistration     = operation{"registration", "reading a registration"}
+	opPutRegistration  = operation{"put_registration", "storing a registration"}
+	opDropRegistration = operation{"drop_registration", "deleting a registration"}
+
+	opBackup  = operation{"backup", "backing up the store"}
+	opHealthy = operation{"healthy", "checking the store"}
+	opReseal  = operation{"reseal", "sealing the store anew"}
 
 	operations = []operation{
 		opSnapshot, opServers, opServer, opCreateServer, opUpdateServer, opDeleteServer, opCatalog, opApproveCatalog, opTokens, opCreateToken, opRevokeToken,
 		opUsers, opEnsureUser, opDeleteUser, opBackup, opHealthy, opReseal,
+		opGrant, opGrants, opGrantMarks, opUpdateGrant, opDeleteGrant, opBeginFlow, opTakeFlow, opFinishFlow, opDropFlow, opAddLink, opLink, opTakeLink,
+		opRegistration, opPutRegistration, opDropRegistration,
 	}
 )
 

@@ -62,7 +62,7 @@ func (s *Store) ensureUser(tx kv.Tx, name string) (written bool, err error) {
 	return true, s.put(tx, userKey(name), userRecord{Name: name, FirstSeen: s.moment()})
 }
 
-// DeleteUser forgets a user and ends its tokens (those whose User it is). A server that is visible to nobody else stays so: taking the name out of the list could open it to everyone.
+// DeleteUser forgets a user and ends its tokens (those whose User it is), its grants, and what it began. A server that is visible to nobody else stays so: taking the name out of the list could open it to everyone.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
 	return s.update(ctx, opDeleteUser, func(tx kv.Tx) error {
 		if !validUser(name) {
@@ -83,6 +83,9 @@ func (s *Store) DeleteUser(ctx context.Context, name string) error {
 					return err
 				}
 			}
+		}
+		if err := s.forgetUser(tx, name); err != nil {
+			return err
 		}
 		return tx.Delete(userKey(name))
 	})
