@@ -48,12 +48,9 @@ type params struct {
 }
 
 // readParams takes params apart, which have been read strictly already.
-func (t *turn) readParams(raw []byte) (params, *failure) {
+func (t *turn) readParams() (params, *failure) {
 	var p params
-	if raw == nil {
-		return p, nil
-	}
-	members, err := rpc.Members(t.paramsRoom[:0], raw)
+	members, err := t.message.Members(t.paramsRoom[:0])
 	if err != nil {
 		return p, failInvalidParams("params cannot be read")
 	}
@@ -134,7 +131,7 @@ func (t *turn) dispatch() {
 		t.fail(failRequest("a client sends requests and notifications; nothing was asked that this could answer"))
 		return
 	}
-	p, f := t.readParams(t.message.Params)
+	p, f := t.readParams()
 	t.modern = p.meta.version != "" || t.announcesModern()
 	t.meta = p.meta
 	if f == nil {

@@ -130,7 +130,7 @@ const (
 
 // toolsList answers tools/list.
 func (p *Proxy) toolsList(t *turn) {
-	if cursor := rpc.Find(t.message.Params, "cursor"); cursor != nil {
+	if cursor := t.message.Find("cursor"); cursor != nil {
 		t.fail(failInvalidParams("the cursor is not one of ours: the whole list is one page"))
 		return
 	}

@@ -20,7 +20,7 @@ func (t *turn) relay(ctx context.Context, conn *upstream.Conn, ex *upstream.Exch
 		}
 		switch m.Kind {
 		case rpc.Response:
-			t.answer(conn, ex.Era(), m.Result)
+			t.answer(conn, ex.Era(), &m)
 			return
 		case rpc.ErrorResponse:
 			t.answerError(m.Error)
@@ -167,12 +167,12 @@ func (t *turn) send(piece []byte) error {
 }
 
 // answer relays a result, with what the client's era wants and without what only the server's era has.
-func (t *turn) answer(conn *upstream.Conn, era upstream.Era, result []byte) {
+func (t *turn) answer(conn *upstream.Conn, era upstream.Era, m *rpc.Message) {
 	t.outcome = outcomeOK
-	if string(rpc.Find(result, "isError")) == "true" {
+	if string(m.Find("isError")) == "true" {
 		t.outcome = outcomeToolError
 	}
-	pieces, ok := t.translate(conn, era, result)
+	pieces, ok := t.translate(conn, era, m)
 	if !ok {
 		t.toolError("The server asks for something that this client cannot give; the call was not completed.")
 		t.outcome = outcomeError
@@ -219,28 +219,28 @@ func (t *turn) writePieces(status int, pieces [][]byte) {
 }
 
 // translate takes a result from one era to the other. Within one era it is passed on as it is.
-func (t *turn) translate(conn *upstream.Conn, era upstream.Era, result []byte) (pieces [][]byte, ok bool) {
+func (t *turn) translate(conn *upstream.Conn, era upstream.Era, m *rpc.Message) (pieces [][]byte, ok bool) {
 	modernServer := era == upstream.Modern
 	switch {
 	case modernServer == t.modern:
-		return append(t.resultRoom[:0], result), true
+		return append(t.resultRoom[:0], m.Result), true
 	case t.modern:
-		return t.modernise(conn, result), true
+		return t.modernise(conn, m), true
 	}
-	return legacise(result)
+	return legacise(m)
 }
 
 // modernise adds what every modern result has: its type, and who the server is.
-func (t *turn) modernise(conn *upstream.Conn, result []byte) [][]byte {
+func (t *turn) modernise(conn *upstream.Conn, m *rpc.Message) [][]byte {
 	head := []byte(`{"resultType":"complete"`)
-	if rpc.Find(result, "resultType") != nil {
+	if m.Find("resultType") != nil {
 		head = []byte{'{'}
 	}
-	if info := conn.ServerInfo(); info != nil && rpc.Find(result, "_meta") == nil {
+	if info := conn.ServerInfo(); info != nil && m.Find("_meta") == nil {
 		head = append(head[:len(head):len(head)], `,"_meta":{"`+metaServerInfo+`":`...)
 		head = append(append(head, info...), '}')
 	}
-	rest := bytes.TrimLeft(result[1:], " \t\r\n")
+	rest := bytes.TrimLeft(m.Result[1:], " \t\r\n")
 	if rest[0] != '}' && len(head) > 1 {
 		head = append(head, ',')
 	}
@@ -251,8 +251,8 @@ func (t *turn) modernise(conn *upstream.Conn, result []byte) [][]byte {
 }
 
 // legacise takes away what a legacy client would not know. A result that is not complete cannot be shown to it.
-func legacise(result []byte) (pieces [][]byte, ok bool) {
-	members, err := rpc.Members(make([]rpc.Member, 0, 6), result)
+func legacise(message *rpc.Message) (pieces [][]byte, ok bool) {
+	members, err := message.Members(make([]rpc.Member, 0, 6))
 	if err != nil {
 		return nil, false
 	}

@@ -46,7 +46,7 @@ func (t *turn) get() {
 
 // subscribe answers subscriptions/listen of a modern client (patterns/subscriptions).
 func (t *turn) subscribe() {
-	wanted := rpc.Find(t.message.Params, "notifications")
+	wanted := t.message.Find("notifications")
 	if len(wanted) == 0 || wanted[0] != '{' {
 		t.fail(failInvalidParams("notifications must say what to listen for"))
 		return

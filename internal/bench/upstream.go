@@ -30,9 +30,9 @@ func newAnswers() *answers {
 	return a
 }
 
-// text is what a tool says: lines of words, with the escapes that they bring.
+// text is what a tool says: lines of words.
 func text(size int) string {
-	line := `The quick brown fox jumps over the lazy dog and says \"hello\" to it.\n`
+	line := `The quick brown fox jumps over the lazy dog, and it says hello to it.\n`
 	return strings.Repeat(line, size/len(line)+1)[:size/len(line)*len(line)]
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -64,6 +65,13 @@ func FuzzRead(f *testing.F) {
 		}
 		if err := rpc.Valid(text); err != nil {
 			t.Fatalf("accepted by Read, not by Valid: %v", err)
+		}
+		if object := append(m.Params[:len(m.Params):len(m.Params)], m.Result...); len(object) > 0 {
+			noted, err := m.Members(nil)
+			read, err2 := rpc.Members(nil, object)
+			if err != nil || err2 != nil || !reflect.DeepEqual(noted, read) {
+				t.Fatalf("noted %v, %v; read %v, %v", noted, err, read, err2)
+			}
 		}
 		again, err := rpc.Read(rebuild(m))
 		if err != nil || !same(m, again) {

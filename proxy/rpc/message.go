@@ -56,6 +56,62 @@ type Message struct {
 	Params []byte // raw object; nil if absent
 	Result []byte // raw object; nil if absent
 	Error  []byte // raw object; nil if absent
+
+	notes notes // of Params or Result
+}
+
+// Members splits Params or Result, whichever the message has, into its members; it appends to dst. For an object of few members, which is nearly every one, this does not read the text again.
+func (m *Message) Members(dst []Member) ([]Member, error) {
+	object := m.Params
+	if m.Result != nil {
+		object = m.Result
+	}
+	if object == nil {
+		return dst, nil
+	}
+	if m.notes.more {
+		return Members(dst, object)
+	}
+	for _, n := range m.notes.few[:m.notes.n] {
+		raw := object[n.name:n.nameEnd:n.nameEnd]
+		dst = append(dst, Member{name(raw), raw, object[n.value:n.valueEnd:n.valueEnd]})
+	}
+	return dst, nil
+}
+
+// Find returns the raw value of one member of Params or Result, or nil.
+func (m *Message) Find(name string) []byte {
+	object := m.Params
+	if m.Result != nil {
+		object = m.Result
+	}
+	if m.notes.more {
+		return Find(object, name)
+	}
+	for _, n := range m.notes.few[:m.notes.n] {
+		if Equal(object[n.name:n.nameEnd], name) {
+			return object[n.value:n.valueEnd:n.valueEnd]
+		}
+	}
+	return nil
+}
+
+// notes are where the members of an object are, from its start.
+type notes struct {
+	few  [8]note
+	n    int
+	more bool // there are more than fit
+}
+
+type note struct{ name, nameEnd, value, valueEnd int32 }
+
+func (n *notes) add(made note) {
+	if n.n == len(n.few) {
+		n.more = true
+		return
+	}
+	n.few[n.n] = made
+	n.n++
 }
 
 // Read reads one message strictly. Unknown envelope members, a wrong or missing jsonrpc, an id that is null, a fraction or an object, params that are no object, both or neither of result and error: ErrEnvelope.
@@ -105,31 +161,27 @@ func (p span) in(text []byte) []byte { return text[p.from:p.to:p.to] }
 // envelope is where the members of a message are.
 type envelope struct {
 	version, id, method, params, result, err span
-	unknown                                  span // the first member that is none of these
+	unknown                                  span  // the first member that is none of these
+	notes                                    notes // of params or result, whichever came last: a message that has both is refused
 }
 
-// set notes one member; the scanner has refused a second one of the same name.
-func (e *envelope) set(name []byte, value span) {
-	member := &e.unknown
+// member is the place of a member's span.
+func (e *envelope) member(name []byte) *span {
 	switch string(name) {
 	case "jsonrpc":
-		member = &e.version
+		return &e.version
 	case "id":
-		member = &e.id
+		return &e.id
 	case "method":
-		member = &e.method
+		return &e.method
 	case "params":
-		member = &e.params
+		return &e.params
 	case "result":
-		member = &e.result
+		return &e.result
 	case "error":
-		member = &e.err
-	default:
-		if e.unknown.present() {
-			return
-		}
+		return &e.err
 	}
-	*member = value
+	return &e.unknown
 }
 
 // judge turns the envelope of a text that is valid JSON into a message; at is where the object starts.
@@ -172,6 +224,7 @@ func (e *envelope) judge(text []byte, at int) (Message, error) {
 	if reason != "" {
 		return refuse(where, reason)
 	}
+	m.notes = e.notes
 	return m, nil
 }
 

@@ -247,3 +247,53 @@ func TestReadErrorsSayWhereAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+// TestMembersOfAMessage: what Read noted on its way is what reading the object again finds.
+func TestMembersOfAMessage(t *testing.T) {
+	for _, object := range []string{
+		`{}`, `{ }`, `{"a":1}`, "{ \"a\" \t:\n {\"b\" : [ ] } , \"n\\u0061me\":\"x\" }", `{"":{}}`,
+		`{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8}`, `{"a":1,"b":2,"c":3,"d":4,"e":5,"f":6,"g":7,"h":8,"i":9}`,
+		`{"x\"y":":","colon : ":"\""}`,
+	} {
+		for _, text := range []string{`{"jsonrpc":"2.0","id":1,"method":"m","params":` + object + `}`, `{"result":` + object + `,"jsonrpc":"2.0","id":1}`} {
+			m, err := rpc.Read([]byte(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := m.Members(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := rpc.Members(nil, []byte(object))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(want) {
+				t.Fatalf("%s: %d members, want %d", text, len(got), len(want))
+			}
+			for i := range want {
+				if got[i].Name != want[i].Name || string(got[i].Raw) != string(want[i].Raw) || string(got[i].Value) != string(want[i].Value) {
+					t.Errorf("%s: member %d is %s:%s, want %s:%s", text, i, got[i].Raw, got[i].Value, want[i].Raw, want[i].Value)
+				}
+				if found := m.Find(want[i].Name); string(found) != string(want[i].Value) {
+					t.Errorf("%s: %s is %s, want %s", text, want[i].Raw, found, want[i].Value)
+				}
+			}
+			if m.Find("nobody") != nil {
+				t.Errorf("%s has a member that is not there", text)
+			}
+		}
+	}
+	m, err := rpc.Read([]byte(`{"jsonrpc":"2.0","id":1,"method":"m"}`))
+	if members, _ := m.Members(nil); err != nil || members != nil || m.Find("a") != nil {
+		t.Error("a message without params has members")
+	}
+}
+
+// TestNamesWithEscapesAreTheirOwn: the decoded name of a member outlives the names inside its value.
+func TestNamesWithEscapesAreTheirOwn(t *testing.T) {
+	m, err := rpc.Read([]byte(`{"jsonrpc":"2.0","id":1,"method":"m","p\u0061rams":{"r\u0065sult":{"\u0065rror_":1}}}`))
+	if err != nil || string(m.Params) != `{"r\u0065sult":{"\u0065rror_":1}}` {
+		t.Errorf("params %s, %v", m.Params, err)
+	}
+}

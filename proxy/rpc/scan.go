@@ -198,6 +198,39 @@ func (s *scanner) object(i, depth int) int {
 	}
 }
 
+// noting is object for params and result, of which it notes where their members are.
+func (s *scanner) noting(start int, n *notes) int {
+	i := s.space(start + 1)
+	if s.at(i) == '}' {
+		return i + 1
+	}
+	seen := s.names.open()
+	for {
+		at := i
+		_, from := s.name(i, &seen)
+		if from < 0 {
+			return -1
+		}
+		end := from - 1 // after the name there are a colon and white space
+		for s.text[end] != '"' {
+			end--
+		}
+		if i = s.value(from, 2); i < 0 {
+			return -1
+		}
+		n.add(note{int32(at - start), int32(end + 1 - start), int32(from - start), int32(i - start)})
+		switch i = s.space(i); s.at(i) {
+		case ',':
+			i = s.space(i + 1)
+		case '}':
+			s.names.close(&seen)
+			return i + 1
+		default:
+			return s.fail(i, "a comma or the end of the object is expected here")
+		}
+	}
+}
+
 // envelope is object for the outermost one, of which it notes the members.
 func (s *scanner) envelope(i int, e *envelope) int {
 	if i = s.space(i + 1); s.at(i) == '}' {
@@ -209,10 +242,19 @@ func (s *scanner) envelope(i int, e *envelope) int {
 		if from < 0 {
 			return -1
 		}
-		if i = s.value(from, 1); i < 0 {
+		member := e.member(name) // now, for the next name may lie where this one does
+		if (member == &e.params || member == &e.result) && s.at(from) == '{' {
+			e.notes = notes{}
+			i = s.noting(from, &e.notes)
+		} else {
+			i = s.value(from, 1)
+		}
+		if i < 0 {
 			return -1
 		}
-		e.set(name, span{from, i})
+		if !member.present() { // of several unknown ones the first is reported
+			*member = span{from, i}
+		}
 		switch i = s.space(i); s.at(i) {
 		case ',':
 			i = s.space(i + 1)
