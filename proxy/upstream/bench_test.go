@@ -25,14 +25,28 @@ func answers(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	if r.Header.Get("Authorization") == "stream" {
+		w.Header()["Content-Type"] = []string{"text/event-stream"}
+		for range 10 {
+			io.WriteString(w, "event: message\ndata: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":1,\"progress\":1}}\n\n")
+			w.(http.Flusher).Flush()
+		}
+		w.Write(rpc.AppendEvent(nil, "", rpc.AppendResult(nil, m.ID, []byte(`{"protocolVersion":"2025-11-25","capabilities":{},"content":[]}`))))
+		return
+	}
 	w.Header()["Content-Type"] = []string{"application/json"}
 	w.Write(rpc.AppendResult(nil, m.ID, []byte(`{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"x","version":"1"},"content":[]}`)))
 }
 
 // BenchmarkCall is one call with its answer, BenchmarkBare the same bytes sent and read by an http.Client alone.
-func BenchmarkCall(b *testing.B) {
+func BenchmarkCall(b *testing.B) { benchmark(b, "Bearer x") }
+
+// BenchmarkStream is one call whose answer comes after ten progress notifications.
+func BenchmarkStream(b *testing.B) { benchmark(b, "stream") }
+
+func benchmark(b *testing.B, authorization string) {
 	url := serve(b, http.HandlerFunc(answers))
-	header := http.Header{"Authorization": {"Bearer x"}}
+	header := http.Header{"Authorization": {authorization}}
 	s, err := upstream.New(upstream.Config{Slug: "bench", URL: url, Client: &http.Client{Transport: &http.Transport{DisableCompression: true}}})
 	if err != nil {
 		b.Fatal(err)
@@ -48,8 +62,14 @@ func BenchmarkCall(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := e.Next(); err != nil {
-			b.Fatal(err)
+		for {
+			m, err := e.Next()
+			if err != nil {
+				b.Fatal(err)
+			}
+			if m.Kind == rpc.Response {
+				break
+			}
 		}
 		e.Close()
 	}

@@ -76,10 +76,8 @@ func (b *breaker) allow() (report func(error), failure *Failure) {
 		return nil, b.open(max(b.left(), probeRest))
 	}
 	return func(err error) {
-		if err == nil {
-			b.doubt.Store(false)
-		}
 		done(err)
+		b.doubt.Store(err != nil || b.until.Load() != 0) // a success of before the rest does not end the rest
 	}, nil
 }
 

@@ -156,3 +156,37 @@ func TestWhatTheBreakerDoesNotCount(t *testing.T) {
 		})
 	})
 }
+
+// An answer to a call of before the rest says nothing about the server of now: the rest goes on, and one probe ends it.
+func TestAnOldAnswerDoesNotEndTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := modernServer(status(500, ""))
+		var state string
+		s := connect(t, "", inMemory(t, server), func(c *upstream.Config) { c.Breaker = func(now string) { state = now } })
+		finish(t, s.Conn, toolCall)
+		release := make(chan struct{})
+		server.set("tools/call", func(w http.ResponseWriter, r *http.Request, m rpc.Message) {
+			<-release
+			result(`{}`)(w, r, m)
+		})
+		old := make(chan error)
+		go func() { old <- read(s.Conn, t.Context(), toolCall) }()
+		synctest.Wait()
+		server.set("tools/call", status(500, ""))
+		for range 4 {
+			finish(t, s.Conn, toolCall)
+		}
+		close(release)
+		if err := <-old; err != nil || state != "open" {
+			t.Fatalf("the old call ended with %v, the breaker is %s", err, state)
+		}
+		_, _, failure := finish(t, s.Conn, toolCall)
+		wantFailure(t, failure, upstream.Open, false)
+		time.Sleep(31 * time.Second)
+		server.set("tools/call", result(`{}`))
+		mustAnswer(t, s.Conn)
+		if state != "closed" {
+			t.Errorf("after the probe the breaker is %s", state)
+		}
+	})
+}

@@ -33,7 +33,7 @@ type Conn struct {
 
 	ids      atomic.Int64
 	current  atomic.Pointer[link] // nil: nothing agreed with the server yet
-	replying atomic.Bool          // a reply of our own is under way; see replyAside
+	replying atomic.Int32         // replies under way; see replyAside
 
 	mu         sync.Mutex // guards what follows; never held during I/O
 	closed     bool
@@ -221,15 +221,15 @@ func (c *Conn) decline(l *link, id []byte) {
 	c.replyAside(l, b)
 }
 
-// replyAside sends a reply without letting the reader wait. One at a time is enough for a server that wants to know whether we live, and a flood of requests cannot make us flood.
+// maxReplies is how many replies to one server's requests are under way at once. More than that many unanswered pings at a time are a flood, which must not make us flood.
+const maxReplies = 16
+
+// replyAside sends a reply without letting the reader wait.
 func (c *Conn) replyAside(l *link, b *body) {
-	if !c.replying.CompareAndSwap(false, true) {
-		return
-	}
-	if !c.server.spawn(func() {
-		defer c.replying.Store(false)
+	if c.replying.Add(1) > maxReplies || !c.server.spawn(func() {
+		defer c.replying.Add(-1)
 		c.deliver(c.ctx, l, b, "")
 	}) {
-		c.replying.Store(false)
+		c.replying.Add(-1)
 	}
 }

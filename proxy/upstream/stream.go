@@ -265,7 +265,7 @@ func (st *stream) end(f *Failure) {
 // attemptStream posts the request of an exchange and waits until the server has taken it, or has said something about it on the stream: some do so before they end the POST.
 func (e *Exchange) attemptStream(st *stream) (*Failure, retry) {
 	if !st.add(e) {
-		return e.conn.server.failure(Unreachable, false, errEarlyEnd), sessionLost
+		return e.streamEnded(false), sessionLost
 	}
 	e.streamed = true
 	posted := make(chan posting, 1)
