@@ -95,6 +95,13 @@ func (b *body) release() {
 	b.released = true
 }
 
+// unsent notes that the body is about to be sent, for the first time or after the server certainly did not run it.
+func (b *body) unsent() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sent = false
+}
+
 // mayBeSent notes that a connection was there to send the body on. Of a whole body nothing more is seen.
 func (b *body) mayBeSent() {
 	b.mu.Lock()

@@ -14,6 +14,6 @@
 // A call takes no goroutine of its own, except over HTTP+SSE: its caller reads. Goroutines there are for work that several callers wait for (detection, initialize), for the one stream of an HTTP+SSE
 // Conn, and for what is said with nobody waiting: replies to pings, notifications/cancelled, the end of a stream whose answer is there.
 //
-// To read it: upstream.go (Server), conn.go (Conn), link.go and era.go (what is agreed with a server), exchange.go and answer.go (one request), post.go, message.go, body.go and header.go (what
+// To read it: upstream.go (Server), conn.go (Conn), link.go and era.go (what is agreed with a server), exchange.go and answer.go (one request), level.go (log levels), post.go, message.go, body.go and header.go (what
 // goes out), clock.go and breaker.go (patience), stream.go (HTTP+SSE), list.go, listen.go, failure.go.
 package upstream

@@ -314,7 +314,9 @@ func TestStaleConnections(t *testing.T) {
 		idempotent bool
 		attempts   int
 		fails      bool
+		gone       bool // at the second attempt nobody is there
 	}{
+		{name: "closed while idle, and then gone", err: "http: server closed idle connection", readBody: true, attempts: 2, fails: true, gone: true},
 		{name: "closed while idle", err: "http: server closed idle connection", readBody: true, attempts: 2},
 		{name: "broken after it was sent", err: "EOF", readBody: true, attempts: 1, fails: true},
 		{name: "broken after it was sent, but it may run twice", err: "EOF", readBody: true, idempotent: true, attempts: 2},
@@ -330,7 +332,10 @@ func TestStaleConnections(t *testing.T) {
 					if r.Header.Get("Mcp-Method") != "tools/call" {
 						return real.RoundTrip(r)
 					}
-					if attempts++; attempts > 1 {
+					if attempts++; attempts > 1 && tt.gone {
+						return nil, errorText("connection refused")
+					}
+					if attempts > 1 {
 						return real.RoundTrip(r)
 					}
 					if tt.readBody {
@@ -350,7 +355,7 @@ func TestStaleConnections(t *testing.T) {
 				t.Errorf("it was sent %d times, want %d", attempts, tt.attempts)
 			}
 			if tt.fails {
-				wantFailure(t, failure, upstream.Unreachable, tt.readBody)
+				wantFailure(t, failure, upstream.Unreachable, tt.readBody && !tt.gone)
 			} else if failure != nil {
 				t.Error(failure)
 			}
@@ -361,3 +366,59 @@ func TestStaleConnections(t *testing.T) {
 type errorText string
 
 func (e errorText) Error() string { return string(e) }
+
+// What net/http may need to send a second time, and how long it is said to be, is what it sent the first time.
+func TestBodyCanBeSentAgain(t *testing.T) {
+	for name, argument := range map[string]string{"small": `"x"`, "large": `"` + strings.Repeat("x", 1<<20) + `"`} {
+		t.Run(name, func(t *testing.T) {
+			s := connect(t, "http://fake.test", func(c *upstream.Config) {
+				c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+					first, _ := io.ReadAll(r.Body)
+					copy, err := r.GetBody()
+					if err != nil {
+						return nil, err
+					}
+					second, _ := io.ReadAll(copy)
+					if !bytes.Equal(first, second) || int64(len(first)) != r.ContentLength {
+						t.Errorf("first %d bytes were sent, then %d; said were %d", len(first), len(second), r.ContentLength)
+					}
+					m, err := rpc.Read(first)
+					if err != nil {
+						return nil, err
+					}
+					return respond(200, "application/json", answerTo(m, `{"supportedVersions":["2026-07-28"]}`)), nil
+				})}
+			})
+			call := toolCall
+			call.Params = []rpc.Member{{Name: "a", Value: []byte(argument)}, {Name: "b", Value: []byte(argument)}}
+			if _, _, failure := finish(t, s.Conn, call); failure != nil {
+				t.Error(failure)
+			}
+		})
+	}
+}
+
+// A writer learns whether it may wait for the next message before it flushes.
+func TestMore(t *testing.T) {
+	gate := make(chan struct{})
+	server := modernServer(func(w http.ResponseWriter, r *http.Request, m rpc.Message) {
+		id := string(m.ID)
+		raw("text/event-stream", "data: "+strings.ReplaceAll(progress, "%ID", id)+"\n\ndata: "+strings.ReplaceAll(progress, "%ID", id)+"\n\n")(w, r, m)
+		w.(http.Flusher).Flush()
+		<-gate
+		events(answer)(w, r, m)
+	})
+	e, err := connect(t, "", inMemory(t, server)).Do(t.Context(), toolCall)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for i, more := range []bool{true, false, false} {
+		if i == 2 {
+			close(gate)
+		}
+		if _, err := e.Next(); err != nil || e.More() != more {
+			t.Errorf("after message %d it says that more is here: %v (%v)", i+1, e.More(), err)
+		}
+	}
+}

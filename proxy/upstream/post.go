@@ -71,6 +71,9 @@ func (c *Conn) noCredentials(ctx context.Context, err error) *Failure {
 // sent on it; net/http itself does so only where it wrote nothing at all.
 func (c *Conn) roundTrip(ctx context.Context, method string, target *url.URL, h http.Header, b *body) (*http.Response, *Failure) {
 	for again := true; ; again = false {
+		if b != nil {
+			b.unsent()
+		}
 		response, err := c.server.transport.RoundTrip(c.server.request(ctx, method, target, h, b))
 		if err == nil {
 			return response, nil
