@@ -55,7 +55,7 @@ var table = map[string]row{
 			"internal/front":   "the request id",
 		},
 	},
-	"proxy/rpc": {never: edges{"net/http": "messages are bytes", "encoding/json": "it takes the last of two equal members and ignores case"}},
+	"proxy/rpc": {theirs: edges{"golang.org/x/sys": "whether the processor has wide registers"}, never: edges{"net/http": "messages are bytes", "encoding/json": "it takes the last of two equal members and ignores case"}},
 	"proxy/upstream": {
 		ours: edges{
 			"proxy/rpc":         "answers are read by the same strict reader as requests",

@@ -60,8 +60,8 @@ func afterOddRuns(slants uint64) uint64 {
 	return fromEven&^even | fromOdd&even
 }
 
-// blockMarks marks the quotes and the backslashes of a block of 64 bytes, and says whether all else in it is plain.
-func blockMarks(block []byte) (quote, slant uint64, plain bool) {
+// blockMarksWords is blockMarks, eight bytes at a time. Where something is not plain it may return no marks.
+func blockMarksWords(block []byte) (quote, slant uint64, plain bool) {
 	for i := 0; i+8 <= len(block); i += 8 {
 		w := binary.LittleEndian.Uint64(block[i:])
 		if (w|(w-spaces))&tops != 0 {

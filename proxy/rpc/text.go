@@ -33,8 +33,8 @@ func word(text []byte, i int) uint64 {
 	return special(binary.LittleEndian.Uint64(text[i:]))
 }
 
-// plain returns the index of the first byte from i on that ends plain text, or the length.
-func plain(text []byte, i int) int {
+// plainWords is plain, eight bytes at a time.
+func plainWords(text []byte, i int) int {
 	for ; i+32 <= len(text); i += 32 {
 		b := text[i : i+32 : i+32]
 		m0 := special(binary.LittleEndian.Uint64(b[0:]))
