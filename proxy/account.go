@@ -21,9 +21,9 @@ func (t *turn) recordCall(name string) {
 
 func (t *turn) recordDecision(d policy.Decision) {
 	r := &t.record
-	r.Decision = "deny"
+	r.Decision = "denied"
 	if d.Allowed {
-		r.Decision = "allow"
+		r.Decision = "allowed"
 	}
 	r.Reason, r.Rule = string(d.Reason), d.Rule
 	if t.server != nil {

@@ -397,12 +397,12 @@ func TestWhatIsRecorded(t *testing.T) {
 			t.Errorf("an argument was recorded: %s", line)
 		}
 	}
-	for key, want := range map[string]any{"user": "alice", "role": "agent", "server": "one", "tool": "x", "decision": "allow", "outcome": "ok"} {
+	for key, want := range map[string]any{"user": "alice", "role": "agent", "server": "one", "tool": "x", "decision": "allowed", "outcome": "ok"} {
 		if records[0][key] != want {
 			t.Errorf("the call: %s is %v, want %v", key, records[0][key], want)
 		}
 	}
-	for key, want := range map[string]any{"tool": "not", "decision": "deny", "reason": "in_deny_list", "outcome": "denied"} {
+	for key, want := range map[string]any{"tool": "not", "decision": "denied", "reason": "in_deny_list", "outcome": "denied"} {
 		if records[1][key] != want {
 			t.Errorf("the refusal: %s is %v, want %v", key, records[1][key], want)
 		}
