@@ -12,8 +12,7 @@ type Challenge struct {
 const (
 	maxChallenge = 16 << 10
 	maxError     = 64
-	maxWords     = 100
-	maxWord      = 256
+	maxWords     = 4096 // bytes of a list of scopes, as it is sent
 )
 
 // InsufficientScope says that the token was good, but not for this.
@@ -117,13 +116,12 @@ func notOfWords(r rune) bool { return r == ' ' || notOfCodes(r) }
 func words(said []string) []string {
 	var kept []string
 	seen := make(map[string]bool)
+	room := maxWords
 	for _, word := range said {
-		if word == "" || seen[word] || len(word) > maxWord || strings.ContainsFunc(word, notOfWords) {
+		if word == "" || seen[word] || len(word) >= room || strings.ContainsFunc(word, notOfWords) {
 			continue
 		}
-		if len(kept) == maxWords {
-			break
-		}
+		room -= len(word) + 1
 		seen[word] = true
 		kept = append(kept, word)
 	}
