@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"mcpsidecar/configstore"
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
@@ -41,6 +42,7 @@ func readCall(p params) (call, *failure) {
 	if !named {
 		return c, failInvalidParams("name is missing")
 	}
+	c.rest = withoutOurAnswer(c.rest)
 	return c, nil
 }
 
@@ -55,26 +57,35 @@ func (t *turn) call(p params) {
 		return
 	}
 	t.recordCall(c.name)
-	s, tool, err := t.resolve(c.name)
-	if s == nil {
+	found := t.resolve(c.name)
+	if found.server == nil {
 		t.refuse(c.name, policy.Decision{Reason: policy.Unknown})
 		return
 	}
+	s := found.server
 	t.server = s
 	decision := s.decideServer(t.scope.question)
-	if decision.Allowed && err != nil {
-		t.trouble(err)
+	switch {
+	case decision.Allowed && found.signIn && (found.err != nil || c.name == connectName(s)):
+		t.recordDecision(decision)
+		t.offerSignIn(s, nil, c.name == connectName(s))
 		return
-	}
-	if decision.Allowed {
-		decision = s.decide(t.scope.question, t.original(c.name, tool), tool)
+	case decision.Allowed && found.err != nil:
+		t.trouble(found.err)
+		return
+	case decision.Allowed:
+		decision = s.decide(t.scope.question, t.original(c.name, found.tool), found.tool)
 	}
 	t.recordDecision(decision)
 	if !decision.Allowed {
 		t.refuse(c.name, decision)
 		return
 	}
-	t.forward(s, tool, c)
+	if found.signIn {
+		t.offerSignIn(s, nil, false)
+		return
+	}
+	t.forward(&found, c)
 }
 
 // original is the name that rules are written in; of a tool that is not there, the best guess.
@@ -89,36 +100,46 @@ func (t *turn) original(name string, tool *listedTool) string {
 	return name
 }
 
-// resolve finds the server and the tool of a name. The server is nil if there is none of that name that the caller may see anything of; an error says that its tools cannot be known now; the tool is nil if it has none
-// of that name.
-func (t *turn) resolve(name string) (*server, *listedTool, error) {
+// target is where a call goes.
+type target struct {
+	server *server     // nil: there is none of that name
+	tool   *listedTool // nil: the server has none of that name, or err
+	way    *access
+	signIn bool  // the user has to connect an account before anything can be called
+	err    error // the server's tools cannot be known now
+}
+
+// resolve finds the server and the tool of a name.
+func (t *turn) resolve(name string) (found target) {
 	s := t.candidate(name)
+	found.server = s
 	if s == nil || !s.decideServer(t.scope.question).Allowed {
-		return s, nil, nil
+		return found
 	}
 	if s.link == nil {
-		return s, nil, &upstream.Failure{Kind: upstream.Unreachable, Slug: s.slug}
+		found.err = &upstream.Failure{Kind: upstream.Unreachable, Slug: s.slug}
+		return found
 	}
-	v := s.link.lists.fresh(t.proxy.now())
+	found.way, found.signIn = s.link.of(t.ctx, t.scope.identity.User)
+	v := found.way.lists.fresh(t.proxy.now())
 	if v == nil {
-		var err error
-		if v, _, err = s.link.lists.get(t.passing(s)); err != nil {
-			return s, nil, err
+		if v, _, found.err = found.way.lists.get(t.passing(s)); found.err != nil {
+			return found
 		}
 	}
 	if !s.hasBaseline { // the fetch has stored one meanwhile, and with it the rules are others
 		if newer := t.candidate(name); newer != nil {
-			s = newer
+			found.server = newer
 		}
 	}
-	tool := v.byExposed[name]
+	found.tool = v.byExposed[name]
 	if t.scope.only != "" {
-		tool = v.byName[name]
+		found.tool = v.byName[name]
 	}
-	if tool == nil {
-		s.link.lists.refresh()
+	if found.tool == nil {
+		found.way.lists.refresh()
 	}
-	return s, tool, nil
+	return found
 }
 
 func (t *turn) candidate(name string) *server {
@@ -131,7 +152,7 @@ func (t *turn) candidate(name string) *server {
 
 // passing is the request's context with what goes along to a server, which is mostly nothing.
 func (t *turn) passing(s *server) context.Context {
-	if len(s.forward) == 0 && len(t.r.Header[hopHeader]) == 0 {
+	if len(s.forward) == 0 && len(t.r.Header[hopHeader]) == 0 && (s.link == nil || s.link.record.AuthType != configstore.AuthOAuth2) {
 		return t.ctx
 	}
 	along := &passed{header: t.r.Header, names: s.forward}
@@ -154,8 +175,9 @@ func (t *turn) refuse(name string, decision policy.Decision) {
 }
 
 // forward makes an allowed call.
-func (t *turn) forward(s *server, tool *listedTool, c call) {
-	out, f := t.prepare(s, tool, c)
+func (t *turn) forward(to *target, c call) {
+	s := to.server
+	out, f := t.prepare(s, to.tool, c)
 	if f != nil {
 		t.fail(f)
 		return
@@ -175,7 +197,7 @@ func (t *turn) forward(s *server, tool *listedTool, c call) {
 		t.fail(failAudit())
 		return
 	}
-	t.exchange(s, out)
+	t.exchange(to, out)
 }
 
 var errLinkEnded = errors.New("the server's configuration changed at this moment")
@@ -231,14 +253,15 @@ func orEmpty(object []byte) []byte {
 }
 
 // exchange sends the call and relays its answer, for as long as the client wants it.
-func (t *turn) exchange(s *server, out upstream.Call) {
+func (t *turn) exchange(to *target, out upstream.Call) {
+	s := to.server
 	ctx := t.passing(s)
 	var cancel context.CancelFunc
 	if t.session != nil { // a modern client cancels by going away
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
 	}
-	conn, f := t.conn(s.link, cancel)
+	conn, f := t.conn(s.link, to.way, cancel)
 	if f != nil {
 		t.fail(f)
 		return
@@ -256,12 +279,12 @@ func (t *turn) exchange(s *server, out upstream.Call) {
 }
 
 // conn is this client's way to the server. A legacy client's request can be cancelled by its id from now on.
-func (t *turn) conn(l *link, cancel context.CancelFunc) (*upstream.Conn, *failure) {
+func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.Conn, *failure) {
 	if t.session == nil {
 		identity := t.scope.identity
-		return t.proxy.callers.conn(identity.User, identity.TokenID, l), nil
+		return t.proxy.callers.conn(identity.User, identity.TokenID, l, way), nil
 	}
-	conn := t.session.conn(l)
+	conn := t.session.conn(l, way)
 	if conn == nil {
 		return nil, failSession()
 	}
@@ -280,6 +303,10 @@ func (t *turn) ended(ctx context.Context, err error) {
 		t.outcome = outcomeError
 		t.startStream()
 	default:
+		if scopes, needs := needsSignIn(err); needs && t.server.link.record.AuthType == configstore.AuthOAuth2 {
+			t.offerSignIn(t.server, scopes, false)
+			return
+		}
 		t.trouble(err)
 	}
 }

@@ -23,6 +23,7 @@ const (
 	codeHeaderMismatch     = -32020
 	codeMissingCapability  = -32021
 	codeUnsupportedVersion = -32022
+	codeURLElicitation     = -32042 // of 2025-11-25 only
 )
 
 // Outcomes of a request, as metrics and audit records spell them.
@@ -188,4 +189,14 @@ func serverBusy(slug string, limit int64) string {
 // failStreams is for a session that listens often enough already.
 func failStreams() *failure {
 	return fail(http.StatusConflict, http.StatusConflict, codeInvalidRequest, "the session has as many streams as it may")
+}
+
+// failURLElicitation asks a client of 2025-11-25 to open a link and to repeat the request (client/elicitation, URL Elicitation Required Error).
+func failURLElicitation(link, message, id string) *failure {
+	f := fail(http.StatusOK, http.StatusOK, codeURLElicitation, message)
+	data := rpc.AppendString([]byte(`{"elicitations":[{"mode":"url","elicitationId":`), id)
+	data = rpc.AppendString(append(data, `,"url":`...), link)
+	data = rpc.AppendString(append(data, `,"message":`...), message)
+	f.rpc.Data = append(data, `}]}`...)
+	return f
 }

@@ -43,13 +43,15 @@ func (t *turn) initialize(p params) {
 		return
 	}
 	var version string
-	var client []byte
+	var client, declared []byte
 	for _, m := range p.rest {
 		switch m.Name {
 		case "protocolVersion":
 			version, _ = rpc.String(m.Value)
 		case "clientInfo":
 			client = m.Value
+		case "capabilities":
+			declared = m.Value
 		}
 	}
 	if version == "" {
@@ -60,7 +62,7 @@ func (t *turn) initialize(p params) {
 		version = newestLegacy
 	}
 	t.version = version
-	id, err := t.proxy.sealer.seal(t.sealedSession(version, client))
+	id, err := t.proxy.sealer.seal(t.sealedSession(version, object(client), object(declared)))
 	if err != nil {
 		t.fail(fail(http.StatusInternalServerError, http.StatusInternalServerError, codeInternal, "a session could not be opened"))
 		return
@@ -69,15 +71,20 @@ func (t *turn) initialize(p params) {
 	t.result(`"protocolVersion":"` + version + `","capabilities":` + capabilities + `,"serverInfo":` + string(t.proxy.info))
 }
 
-func (t *turn) sealedSession(version string, client []byte) *sealed {
+func (t *turn) sealedSession(version string, client, declared []byte) *sealed {
 	identity, question := t.scope.identity, t.scope.question
-	if len(client) == 0 || client[0] != '{' {
-		client = nil
-	}
 	return &sealed{
 		ID: newSessionID(), User: identity.User, Role: identity.Role, TokenID: identity.TokenID, Path: t.scope.only,
-		Mode: question.Mode, Agent: question.Agent, Selection: t.sessionSelection(), Version: version, Client: client,
+		Mode: question.Mode, Agent: question.Agent, Selection: t.sessionSelection(), Version: version, Client: client, Capabilities: declared,
 	}
+}
+
+// object is a raw value if that is an object.
+func object(raw []byte) []byte {
+	if len(raw) == 0 || raw[0] != '{' {
+		return nil
+	}
+	return raw
 }
 
 // sessionSelection is what of a selection a session remembers: not the slug of its path, which every request has again.

@@ -19,15 +19,18 @@ import (
 // link is the live side of one server: what is connected, listed and counted. Rules come and go without it; it is replaced when something changes that it connects with.
 type link struct {
 	// fixed at creation
-	identity   string
-	serverID   string
-	slug       string
-	upstream   *upstream.Server
-	credential http.Header // proves us to the server; nil: nothing does
-	timeout    time.Duration
-	instance   string
-	plain      http.Header // what every request carries when nothing of the agent goes along; read only
-	lists      *lists
+	identity string
+	serverID string
+	slug     string
+	p        *Proxy
+	record   configstore.Server // as it was when the link was made
+	grants   Grants
+	meter    *metrics.Server
+	upstream *upstream.Server
+	timeout  time.Duration
+	instance string
+	plain    http.Header // what every request carries, with the credential that an admin stored; read only
+	ways     accesses
 
 	calls atomic.Int64 // calls under way, against the server's limit
 	uses  atomic.Int64 // requests that hold the link; once retired it only falls
@@ -43,7 +46,7 @@ func linkIdentity(record *configstore.Server) string {
 			fmt.Fprintf(h, "%d:%s,", len(text), text)
 		}
 	}
-	write(record.ID, record.Slug, string(record.Transport), record.URL, string(record.AuthType), record.APIKeyHeader, record.APIKeyValue.Reveal(), fmt.Sprint(record.TimeoutMS))
+	write(record.ID, record.Slug, string(record.Transport), record.URL, string(record.AuthType), record.APIKeyHeader, record.APIKeyValue.Reveal(), fmt.Sprint(record.TimeoutMS), record.OAuthBinding())
 	for _, name := range slices.Sorted(maps.Keys(record.CustomHeaders)) {
 		write(name, record.CustomHeaders[name].Reveal())
 	}
@@ -62,12 +65,18 @@ func (p *Proxy) newLink(record *configstore.Server, identity string, meter *metr
 		return nil, err
 	}
 	l := &link{
-		identity: identity, serverID: record.ID, slug: record.Slug, upstream: live, credential: staticCredential(record),
-		timeout: timeout, instance: p.instance, idle: make(chan struct{}, 1),
+		identity: identity, serverID: record.ID, slug: record.Slug, p: p, record: *record, grants: p.config.Grants, meter: meter, upstream: live,
+		timeout: timeout, instance: p.instance, plain: plainHeader(record, p.instance), idle: make(chan struct{}, 1),
 	}
-	l.plain = l.headerWith(nil)
-	l.lists = newLists(p, l, meter)
+	l.ways.everyone = newAccess(p, l, "")
 	return l, nil
+}
+
+// plainHeader is what every request to a server carries.
+func plainHeader(record *configstore.Server, instance string) http.Header {
+	header := staticCredential(record)
+	header[hopHeader] = []string{instance}
+	return header
 }
 
 // staticCredential is what an admin stored for everyone: an API key or custom headers. A server with a credential that is missing gets none.
@@ -91,42 +100,29 @@ const hopHeader = "Sidecar-Hop"
 
 type passedKey struct{}
 
-// passed is what of an agent's request goes along to a server.
+// passed is what of an agent's request goes along to a server. It belongs to one request.
 type passed struct {
 	hops   string
-	header http.Header // the agent's; only forward's names are taken from it
+	header http.Header // the agent's; only names are taken from it
 	names  []string
+	sent   *proof // what the request proved itself with; nil: nothing of a user's own
 }
 
 func withPassed(ctx context.Context, what *passed) context.Context {
 	return context.WithValue(ctx, passedKey{}, what)
 }
 
-// header is the headers of one request to the server.
-func (l *link) header(ctx context.Context, _ bool) (http.Header, error) {
-	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
-		return l.headerWith(along), nil
-	}
-	return l.plain, nil
-}
-
-// headerWith builds them. What proves us wins over what the agent sent.
-func (l *link) headerWith(along *passed) http.Header {
-	header := make(http.Header, len(l.credential)+1)
-	hops := l.instance
-	if along != nil {
-		for _, name := range along.names {
-			if values := along.header[name]; len(values) > 0 {
-				header[name] = values
-			}
-		}
-		if along.hops != "" {
-			hops = along.hops + "," + l.instance
+// over lays what goes along under what every request carries: what proves us wins over what the agent sent.
+func (along *passed) over(base http.Header, instance string) http.Header {
+	header := make(http.Header, len(base)+len(along.names))
+	for _, name := range along.names {
+		if values := along.header[name]; len(values) > 0 {
+			header[name] = values
 		}
 	}
-	header[hopHeader] = []string{hops}
-	for name, values := range l.credential {
-		header[name] = values
+	maps.Copy(header, base)
+	if along.hops != "" {
+		header[hopHeader] = []string{along.hops + "," + instance}
 	}
 	return header
 }
@@ -164,7 +160,7 @@ const retireGrace = 11 * time.Minute
 // retire closes the link once its last request has ended.
 func (l *link) retire() {
 	l.ended.Store(true)
-	l.lists.p.goroutines.Go(func() {
+	l.p.goroutines.Go(func() {
 		timer := time.NewTimer(retireGrace)
 		defer timer.Stop()
 		for l.uses.Load() > 0 {
@@ -173,7 +169,7 @@ func (l *link) retire() {
 			case <-timer.C:
 				l.close()
 				return
-			case <-l.lists.p.background.Done():
+			case <-l.p.background.Done():
 				l.close()
 				return
 			}
@@ -184,7 +180,7 @@ func (l *link) retire() {
 
 func (l *link) close() {
 	l.ended.Store(true)
-	l.lists.close()
+	l.eachWay(func(a *access) { a.lists.close() })
 	l.upstream.Close()
 }
 

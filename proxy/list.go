@@ -15,8 +15,10 @@ import (
 // part is what one server contributes to a list.
 type part struct {
 	server *server
-	view   *view // nil: there is none
+	way    *access // nil: the server cannot be connected to as it is configured
+	view   *view   // nil: there is none
 	stale  bool
+	signIn bool // the server shows its tools only to a user who has connected an account, and this one has not
 }
 
 // allowedServers are those of which the caller may see anything, in the order of their exposed names.
@@ -39,28 +41,29 @@ func (p *Proxy) allowedServers(sc *scope) []*server {
 
 // gather has the present list of every server the caller may see, fetched side by side where it is not at hand. The answer is judged by the newest rules: a first fetch stores a baseline, and with it they change.
 func (p *Proxy) gather(ctx context.Context, sc *scope) []part {
-	parts, missing := p.atHand(sc)
-	if len(missing) == 0 {
+	parts, missing := p.atHand(ctx, sc)
+	if missing == 0 {
 		return parts
 	}
 	var wg sync.WaitGroup
-	for _, s := range missing {
-		wg.Go(func() { s.link.lists.get(ctx) })
+	for _, part := range parts {
+		if part.way != nil && part.view == nil {
+			wg.Go(func() { part.way.lists.get(ctx) })
+		}
 	}
 	wg.Wait()
-	parts, missing = p.atHand(sc)
-	for _, s := range missing {
-		for i := range parts {
-			if parts[i].server == s {
-				parts[i].view, parts[i].stale = s.link.lists.current.Load(), true
-			}
+	parts, _ = p.atHand(ctx, sc)
+	for i := range parts {
+		if part := &parts[i]; part.way != nil && part.view == nil {
+			part.view, part.stale = part.way.lists.current.Load(), true
+			part.signIn = part.signIn && part.view == nil && part.way.lists.wantsAccount()
 		}
 	}
 	return parts
 }
 
-// atHand has the lists that are fresh; missing are the servers whose list is not.
-func (p *Proxy) atHand(sc *scope) (parts []part, missing []*server) {
+// atHand has the lists that are fresh, and counts those that are not.
+func (p *Proxy) atHand(ctx context.Context, sc *scope) (parts []part, missing int) {
 	now := p.now()
 	allowed := p.allowedServers(sc)
 	parts = make([]part, len(allowed))
@@ -69,34 +72,36 @@ func (p *Proxy) atHand(sc *scope) (parts []part, missing []*server) {
 		if s.link == nil {
 			continue
 		}
-		if parts[i].view = s.link.lists.fresh(now); parts[i].view != nil {
-			continue
+		parts[i].way, parts[i].signIn = s.link.of(ctx, sc.identity.User)
+		if parts[i].view = parts[i].way.lists.fresh(now); parts[i].view == nil {
+			missing++
 		}
-		missing = append(missing, s)
 	}
 	return parts, missing
 }
 
-// fragments keeps the rendered tools of a server for the four ways in which they can be asked for.
+// fragments keeps the rendered tools of a list for the four ways in which they can be asked for.
 type fragments struct {
 	slots [4]atomic.Pointer[fragment]
 }
 
 // fragment is the tools of one view that pass the policy, as ready bytes joined by commas. It is immutable.
 type fragment struct {
-	view  *view
-	bytes []byte
-	count int
+	server *server // whose rules it passed
+	view   *view
+	bytes  []byte
+	count  int
 }
 
-// fragment renders the tools that the caller sees of this server. Beyond the question whether the server is allowed at all, which has been answered, the verdict about a tool depends on nothing
+// fragment renders the tools that the caller sees of this part. Beyond the question whether the server is allowed at all, which has been answered, the verdict about a tool depends on nothing
 // of the caller but the mode; so callers share fragments.
-func (s *server) fragment(v *view, sc *scope) *fragment {
-	slot := &s.fragments.slots[sc.slot()]
-	if f := slot.Load(); f != nil && f.view == v {
+func (p *part) fragment(sc *scope) *fragment {
+	s, v := p.server, p.view
+	slot := &p.way.lists.fragments.slots[sc.slot()]
+	if f := slot.Load(); f != nil && f.view == v && f.server == s {
 		return f
 	}
-	f := &fragment{view: v}
+	f := &fragment{server: s, view: v}
 	tools := v.ordered
 	if sc.only != "" {
 		tools = slices.SortedFunc(slices.Values(tools), func(a, b *listedTool) int { return cmp.Compare(a.tool.Name, b.tool.Name) })
@@ -150,21 +155,29 @@ func (p *Proxy) listParts(t *turn, parts []part) [][]byte {
 	head = append(head, `,"result":{"tools":[`...)
 	pieces := make([][]byte, 1, 2*len(parts)+2)
 	comma := []byte{','}
-	for _, part := range parts {
-		if part.view == nil {
-			continue
-		}
-		f := part.server.fragment(part.view, &t.scope)
-		if f.count == 0 {
+	for i := range parts {
+		shown := parts[i].shown(&t.scope)
+		if len(shown) == 0 {
 			continue
 		}
 		if len(pieces) > 1 {
 			pieces = append(pieces, comma)
 		}
-		pieces = append(pieces, f.bytes)
+		pieces = append(pieces, shown)
 	}
 	pieces[0] = head
 	return append(pieces, t.listTail(parts))
+}
+
+// shown are the tools that this part contributes, as bytes joined by commas.
+func (p *part) shown(sc *scope) []byte {
+	switch {
+	case p.view != nil:
+		return p.fragment(sc).bytes
+	case p.signIn:
+		return connectTool(p.server)
+	}
+	return nil
 }
 
 // listTail closes a list with what the client's era wants and with the names of servers that are missing or old.
@@ -174,7 +187,7 @@ func (t *turn) listTail(parts []part) []byte {
 		tail = append(tail, `,"resultType":"complete","ttlMs":`+listTTL+`,"cacheScope":"private"`...)
 	}
 	meta := []byte(nil)
-	meta = appendSlugs(meta, unavailableKey, parts, func(p part) bool { return p.view == nil })
+	meta = appendSlugs(meta, unavailableKey, parts, func(p part) bool { return p.view == nil && !p.signIn })
 	meta = appendSlugs(meta, staleKey, parts, func(p part) bool { return p.view != nil && p.stale })
 	if t.modern {
 		meta = appendComma(meta)
@@ -213,24 +226,32 @@ func appendComma(dst []byte) []byte {
 	return dst
 }
 
-// visibleSignature is the same as long as the caller's list is; it fetches nothing.
-func (p *Proxy) visibleSignature(sc *scope) []*fragment {
-	allowed := p.allowedServers(sc)
-	signature := make([]*fragment, 0, len(allowed))
-	for _, s := range allowed {
-		if s.link == nil {
-			continue
+// visibleSignature is the same as long as the caller's list is; it fetches nothing and waits for nothing.
+func (p *Proxy) visibleSignature(sc *scope) [][]byte {
+	parts, _ := p.atHand(done, sc)
+	signature := make([][]byte, 0, len(parts))
+	for i := range parts {
+		part := &parts[i]
+		if part.way != nil && part.view == nil {
+			part.view = part.way.lists.current.Load()
 		}
-		if v := s.link.lists.current.Load(); v != nil {
-			signature = append(signature, s.fragment(v, sc))
-		}
+		signature = append(signature, part.shown(sc))
 	}
 	return signature
 }
 
-// sameFragments compares signatures by what an agent would read.
-func sameFragments(a, b []*fragment) bool {
-	return slices.EqualFunc(a, b, func(x, y *fragment) bool { return x == y || string(x.bytes) == string(y.bytes) })
+// done is a context that has ended.
+var done = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// sameLists compares signatures by what an agent would read. Bytes that are the same memory are not read.
+func sameLists(a, b [][]byte) bool {
+	return slices.EqualFunc(a, b, func(x, y []byte) bool {
+		return len(x) == len(y) && (len(x) == 0 || &x[0] == &y[0] || string(x) == string(y))
+	})
 }
 
 // question is what a caller asks the policy, before a server's name is put in.

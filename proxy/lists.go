@@ -57,6 +57,8 @@ type lists struct {
 	meter *metrics.Server
 	conn  *upstream.Conn
 
+	fragments fragments
+
 	current atomic.Pointer[view]
 	used    atomic.Int64 // unix seconds of the last use
 
@@ -73,14 +75,15 @@ type lists struct {
 
 // fetch is one fetch under way; view and err are set before done is closed.
 type fetch struct {
-	done chan struct{}
-	view *view
-	err  error
+	done  chan struct{}
+	began time.Time
+	view  *view
+	err   error
 }
 
-func newLists(p *Proxy, l *link, meter *metrics.Server) *lists {
-	ls := &lists{p: p, link: l, meter: meter}
-	ls.conn = l.upstream.Conn(upstream.ConnConfig{Header: l.header, Notify: ls.notified})
+func newLists(p *Proxy, a *access) *lists {
+	ls := &lists{p: p, link: a.link, meter: a.link.meter}
+	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Notify: ls.notified})
 	return ls
 }
 
@@ -116,7 +119,8 @@ func (ls *lists) get(ctx context.Context) (v *view, stale bool, err error) {
 	if v != nil {
 		patience = staleWait
 	}
-	timer := time.NewTimer(patience)
+	// Whoever comes later has less to wait: otherwise each list would be delayed for as long as a server that hangs has not failed for good.
+	timer := time.NewTimer(patience - now.Sub(f.began))
 	defer timer.Stop()
 	select {
 	case <-f.done:
@@ -159,7 +163,7 @@ func (ls *lists) start(ctx context.Context, now time.Time) (*fetch, error) {
 	if ls.failure != nil && now.Before(ls.notBefore) {
 		return nil, ls.failure
 	}
-	f := &fetch{done: make(chan struct{})}
+	f := &fetch{done: make(chan struct{}), began: now}
 	ls.fetching = f
 	detached := context.Background()
 	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
@@ -181,6 +185,14 @@ func (ls *lists) refresh() {
 	if !early {
 		ls.start(context.Background(), now)
 	}
+}
+
+// wantsAccount says that the server refused to show its tools to whoever has no account.
+func (ls *lists) wantsAccount() bool {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	var f *upstream.Failure
+	return errors.As(ls.failure, &f) && f.Kind == upstream.Unauthorized
 }
 
 // forgive ends a penalty: an admin has changed something.

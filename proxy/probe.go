@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"mcpsidecar/configstore"
@@ -44,9 +45,8 @@ func (p *Proxy) probe(ctx context.Context, server *configstore.Server) (result P
 		return result
 	}
 	defer live.Close()
-	l := &link{slug: server.Slug, credential: staticCredential(server), instance: p.instance}
-	l.plain = l.headerWith(nil)
-	conn := live.Conn(upstream.ConnConfig{Header: l.header})
+	header := plainHeader(server, p.instance)
+	conn := live.Conn(upstream.ConnConfig{Header: func(context.Context, bool) (http.Header, error) { return header, nil }})
 	defer conn.Close(ctx)
 	if result.Info, err = conn.Info(ctx); err != nil {
 		result.Err = forAdmin(err)
@@ -99,7 +99,7 @@ func (p *Proxy) Present(ctx context.Context, serverID string) (Present, error) {
 			break
 		}
 		defer s.link.release()
-		v, stale, err := s.link.lists.get(ctx)
+		v, stale, err := s.link.ways.everyone.lists.get(ctx)
 		if err != nil {
 			return Present{}, forAdmin(err)
 		}

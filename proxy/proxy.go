@@ -30,6 +30,7 @@ type Config struct {
 	Audit      *audit.Log
 	// Baseline stores the first catalog that was seen of a server, at the revision it was fetched under, and makes Load happen before it returns. It is told again with the next fetch until Load shows a baseline.
 	Baseline  func(ctx context.Context, serverID string, revision uint64, first policy.Baseline) error
+	Grants    Grants // of users at servers of auth_type oauth2; nil: there are none
 	Version   string
 	MaxBody   int              // bytes of a request [4 MiB]
 	PerCaller int              // requests of one user under way at the same time [256]
@@ -103,6 +104,9 @@ func fillDefaults(config *Config) {
 	}
 	if config.PerServer == 0 {
 		config.PerServer = 1024
+	}
+	if config.Grants == nil {
+		config.Grants = noGrants{}
 	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
@@ -186,7 +190,7 @@ func (p *Proxy) sweep() {
 			p.callers.sweep()
 			for _, s := range p.snapshot.Load().servers {
 				if s.link != nil {
-					s.link.lists.sweep()
+					s.link.sweep(p.now())
 				}
 			}
 		}

@@ -46,10 +46,10 @@ func (t *turn) decline(ctx context.Context, ex *upstream.Exchange, m rpc.Message
 
 // notify passes a notification on if the client asked for its kind.
 func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
-	params := m.Params
+	params := append(t.noteRoom[:0], nil, m.Params) // after the head
 	switch m.Method {
 	case "notifications/progress":
-		if params = t.ownToken(ex, m.Params); params == nil {
+		if params = t.ownToken(params[:1], ex, m.Params); params == nil {
 			return nil
 		}
 	case "notifications/message":
@@ -63,31 +63,21 @@ func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
 		return nil
 	}
 	t.startStream()
-	event := append(t.scratch[:0], `{"jsonrpc":"2.0","method":"`...)
-	event = append(append(event, m.Method...), `","params":`...)
-	event = append(append(event, params...), '}')
-	return t.event(event, !ex.More())
+	head := append(t.scratch[:0], `{"jsonrpc":"2.0","method":"`...)
+	params[0] = append(append(head, m.Method...), `","params":`...)
+	return t.event(!ex.More(), append(params, closing)...)
 }
 
-// ownToken replaces the progress token on the wire by the client's; nil if the notification is not about this request.
-func (t *turn) ownToken(ex *upstream.Exchange, raw []byte) []byte {
-	if t.meta.progress == nil || raw == nil {
+// ownToken replaces the progress token on the wire by the client's, and appends the pieces of what comes of it: reports can be large and many. nil: the notification is not about this request.
+func (t *turn) ownToken(pieces [][]byte, ex *upstream.Exchange, raw []byte) [][]byte {
+	if t.meta.progress == nil || raw == nil || !bytes.Equal(rpc.Find(raw, metaProgressToken), ex.Token()) {
 		return nil
 	}
-	members, err := rpc.Members(make([]rpc.Member, 0, 6), raw)
+	pieces, err := rpc.EditObject(pieces, raw, rpc.Edit{Name: metaProgressToken, Value: t.meta.progress})
 	if err != nil {
 		return nil
 	}
-	for i := range members {
-		if members[i].Name == metaProgressToken {
-			if !bytes.Equal(members[i].Value, ex.Token()) {
-				return nil
-			}
-			members[i].Value = t.meta.progress
-			return rpc.AppendObject(nil, members)
-		}
-	}
-	return nil
+	return pieces
 }
 
 // wantsLog says whether the client asked for log messages of this level: a modern one with the request, a legacy one for its session.
@@ -123,10 +113,10 @@ func (t *turn) startStream() {
 	t.w.WriteHeader(http.StatusOK)
 }
 
-// event writes one event; flush says that nothing more is known to come at once.
-func (t *turn) event(message []byte, flush bool) error {
+// event writes one message, which comes in pieces, as an event; flush says that nothing more is known to come at once.
+func (t *turn) event(flush bool, pieces ...[]byte) error {
 	t.deadline()
-	if err := t.writeEvent(message); err != nil {
+	if err := t.writeEvent(pieces...); err != nil {
 		return err
 	}
 	if flush {

@@ -25,6 +25,8 @@ type sealed struct {
 	Selection policy.Selection `json:"s"`
 	Version   string           `json:"v"`
 	Client    json.RawMessage  `json:"c,omitempty"` // clientInfo, where it is short
+	// Capabilities are the client's, as it declared them, where they are short; otherwise it is taken for a client that can do nothing.
+	Capabilities json.RawMessage `json:"k,omitempty"`
 }
 
 // belongsTo says whether a caller at a path may use the session. Another token of the same user may not: its rights can be others.
@@ -51,6 +53,7 @@ func newSealer(key [32]byte) (*sealer, error) {
 const (
 	maxSessionID  = 4096
 	maxClientInfo = 1024
+	maxDeclared   = 1024
 )
 
 var sessionPlace = []byte("mcp-sidecar session 1")
@@ -60,6 +63,9 @@ var errNoSession = errors.New("no such session")
 func (s *sealer) seal(what *sealed) (string, error) {
 	if len(what.Client) > maxClientInfo {
 		what.Client = nil
+	}
+	if len(what.Capabilities) > maxDeclared {
+		what.Capabilities = nil
 	}
 	plain, err := json.Marshal(what)
 	if err != nil {

@@ -114,7 +114,7 @@ func closeConns(conns []*upstream.Conn) {
 }
 
 // conn returns the session's way to a server; nil means that the session has ended.
-func (s *session) conn(l *link) *upstream.Conn {
+func (s *session) conn(l *link, a *access) *upstream.Conn {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.finished {
@@ -122,7 +122,7 @@ func (s *session) conn(l *link) *upstream.Conn {
 	}
 	conn, ok := s.conns[l]
 	if !ok {
-		conn = l.upstream.Conn(upstream.ConnConfig{Header: l.header, ClientInfo: s.sealed.Client, Version: s.sealed.Version, Notify: l.lists.notified})
+		conn = l.upstream.Conn(upstream.ConnConfig{Header: a.header, ClientInfo: s.sealed.Client, Version: s.sealed.Version, Notify: a.lists.notified})
 		s.conns[l] = conn
 	}
 	return conn
@@ -252,11 +252,11 @@ type modernConn struct {
 func newModernCallers(now func() time.Time) *modernCallers { return &modernCallers{now: now} }
 
 // conn returns a caller's way to a server.
-func (m *modernCallers) conn(user, tokenID string, l *link) *upstream.Conn {
+func (m *modernCallers) conn(user, tokenID string, l *link, a *access) *upstream.Conn {
 	key := modernKey{user: user, tokenID: tokenID, link: l}
 	value, ok := m.conns.Load(key)
 	if !ok {
-		made := &modernConn{conn: l.upstream.Conn(upstream.ConnConfig{Header: l.header, Notify: l.lists.notified})}
+		made := &modernConn{conn: l.upstream.Conn(upstream.ConnConfig{Header: a.header, Notify: a.lists.notified})}
 		value, _ = m.conns.LoadOrStore(key, made)
 	}
 	held := value.(*modernConn)

@@ -29,7 +29,6 @@ type server struct {
 	limit       int64    // calls at the same time
 	link        *link    // nil: it cannot be connected to as it is configured
 	meter       *metrics.Server
-	fragments   fragments
 }
 
 // compile turns records into a snapshot, keeping the links of the old one that still fit; gone are those that do not.
@@ -78,7 +77,7 @@ func (p *Proxy) compileServer(record *configstore.Server, baseline policy.Baseli
 	if old != nil && old.link != nil && old.link.identity == identity {
 		s.link = old.link
 		if old.revision != record.Revision {
-			s.link.lists.forgive()
+			s.link.eachWay(func(a *access) { a.lists.forgive() })
 		}
 		return s
 	}

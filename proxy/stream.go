@@ -108,7 +108,7 @@ func (t *turn) follow(over <-chan struct{}, open, changed func() error) (gracefu
 			if !t.stillAllowed() {
 				return true
 			}
-			if next := t.proxy.visibleSignature(&t.scope); !sameFragments(last, next) {
+			if next := t.proxy.visibleSignature(&t.scope); !sameLists(last, next) {
 				last = next
 				err = changed()
 			}

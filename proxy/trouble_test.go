@@ -74,6 +74,34 @@ func TestAServerThatHangsDelaysOnlyTheFirstList(t *testing.T) {
 	}
 }
 
+// TestAServerThatHangsDelaysNobodyTwice: while the first to ask is still waiting, whoever asks when the deadline is over does not begin to wait anew.
+func TestAServerThatHangsDelaysNobodyTwice(t *testing.T) {
+	hung := startFake(t, "legacy")
+	asked := make(chan struct{}, 16)
+	hung.before = func(_ http.ResponseWriter, r *http.Request, _ seen) bool {
+		asked <- struct{}{}
+		<-r.Context().Done()
+		return true
+	}
+	clock := &fakeClock{at: time.Now()}
+	r := newRigWith(t, func(c *proxy.Config) { c.Now = clock.now }, hung.record("hung"))
+	token := r.token("user", "alice")
+	first, second := r.client("modern", "/mcp", token), r.client("modern", "/mcp", token)
+	done := make(chan answer, 1)
+	go func() { done <- first.ask("tools/list", "", "", "") }()
+	<-asked
+	clock.add(5 * time.Second)
+	if _, unavailable, _ := metaOf(t, second); !slices.Equal(unavailable, []string{"hung"}) {
+		t.Errorf("unavailable: %v", unavailable)
+	}
+	select {
+	case <-done:
+		t.Error("the second waited as long as the first")
+	default:
+	}
+	<-done
+}
+
 func TestTheLastGoodListIsShownAndMarked(t *testing.T) {
 	f := startFake(t, "legacy", tool("x"))
 	clock := &fakeClock{at: time.Now()}
