@@ -31,6 +31,7 @@ type grantRecord struct {
 	TokenType          string     `json:"token_type"`
 	Expiry             *time.Time `json:"expiry"` // null: not known
 	ObtainedAt         time.Time  `json:"obtained_at"`
+	Refreshed          bool       `json:"refreshed"`
 	Scopes             []string   `json:"scopes"`
 	Requested          []string   `json:"requested"`
 	Issuer             string     `json:"issuer"`
@@ -51,7 +52,7 @@ type grantRecord struct {
 func (c codec) sealGrant(g Grant) (grantRecord, error) {
 	key := grantKey(g.ServerID, g.User)
 	stored := grantRecord{
-		ServerID: g.ServerID, User: g.User, State: g.State, Reason: g.Reason, TokenType: g.TokenType, Expiry: stamp(g.Expiry), ObtainedAt: g.ObtainedAt, Scopes: g.Scopes,
+		ServerID: g.ServerID, User: g.User, State: g.State, Reason: g.Reason, TokenType: g.TokenType, Expiry: stamp(g.Expiry), ObtainedAt: g.ObtainedAt, Refreshed: g.Refreshed, Scopes: g.Scopes,
 		Requested: g.Requested, Issuer: g.Issuer, Resource: g.Resource, TokenEndpoint: g.TokenEndpoint, RevocationEndpoint: g.RevocationEndpoint, ClientID: g.ClientID,
 		AuthMethod: g.AuthMethod, Binding: g.Binding, LastError: g.LastError, LastErrorAt: stamp(g.LastErrorAt), CreatedAt: g.CreatedAt, UpdatedAt: g.UpdatedAt, Generation: g.Generation,
 	}
@@ -62,7 +63,7 @@ func (c codec) sealGrant(g Grant) (grantRecord, error) {
 func (c codec) openGrant(stored grantRecord) (Grant, error) {
 	g := Grant{
 		ServerID: stored.ServerID, User: stored.User, State: stored.State, Reason: stored.Reason, TokenType: stored.TokenType, Expiry: when(stored.Expiry), ObtainedAt: stored.ObtainedAt,
-		Scopes: stored.Scopes, Requested: stored.Requested, Issuer: stored.Issuer, Resource: stored.Resource, TokenEndpoint: stored.TokenEndpoint,
+		Refreshed: stored.Refreshed, Scopes: stored.Scopes, Requested: stored.Requested, Issuer: stored.Issuer, Resource: stored.Resource, TokenEndpoint: stored.TokenEndpoint,
 		RevocationEndpoint: stored.RevocationEndpoint, ClientID: stored.ClientID, AuthMethod: stored.AuthMethod, Binding: stored.Binding, LastError: stored.LastError,
 		LastErrorAt: when(stored.LastErrorAt), CreatedAt: stored.CreatedAt, UpdatedAt: stored.UpdatedAt, Generation: stored.Generation,
 	}

@@ -29,6 +29,7 @@ type Grant struct {
 	TokenType                 string
 	Expiry                    time.Time // zero: not known
 	ObtainedAt                time.Time // when the provider gave the access token
+	Refreshed                 bool      // by a refresh, not by the sign-in
 	Scopes                    []string  // granted
 	Requested                 []string  // all that was ever asked for: a step-up asks for this and more
 

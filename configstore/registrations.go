@@ -2,6 +2,7 @@ package configstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"mcpsidecar/configstore/kv"
@@ -35,11 +36,21 @@ func (s *Store) registration(tx kv.Tx, serverID string) (Registration, error) {
 	return registration, nil
 }
 
-// PutRegistration stores a registration in place of the one before it. ErrConflict if the server is no longer what it was made for.
+// PutRegistration stores a registration in place of the one before it. ErrConflict if the server is no longer what it was made for. If it is at another issuer than the one before, the grants of
+// other issuers end: a server gets no tokens but those of its own authorization server.
 func (s *Store) PutRegistration(ctx context.Context, registration Registration) (Registration, error) {
 	err := s.update(ctx, opPutRegistration, func(tx kv.Tx) error {
 		if err := s.bound(tx, registration.ServerID, registration.Binding); err != nil {
 			return err
+		}
+		before, err := s.registration(tx, registration.ServerID)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		if err == nil && before.Issuer != registration.Issuer {
+			if err := s.endOtherIssuers(tx, registration); err != nil {
+				return err
+			}
 		}
 		registration.CreatedAt = s.moment()
 		return s.putRegistration(tx, registration)
@@ -48,6 +59,22 @@ func (s *Store) PutRegistration(ctx context.Context, registration Registration) 
 		return Registration{}, err
 	}
 	return registration, nil
+}
+
+func (s *Store) endOtherIssuers(tx kv.Tx, registration Registration) error {
+	grants, err := scan(s, tx, grantsKey(registration.ServerID), s.codec.openGrant)
+	if err != nil {
+		return err
+	}
+	for _, grant := range grants {
+		if grant.Issuer == registration.Issuer {
+			continue
+		}
+		if err := tx.Delete(grantKey(grant.ServerID, grant.User)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) putRegistration(tx kv.Tx, registration Registration) error {

@@ -283,6 +283,17 @@ func registrations(t *testing.T, s *subject) {
 	}
 	_, err = s.step().Registration(s.ctx(), one.ID)
 	expect(t, "a dropped one", err, configstore.ErrNotFound)
+	s.connect(one, "alice", "x") // without an issuer
+	moved := want
+	moved.Issuer = "https://new.example"
+	if _, err := s.step().PutRegistration(s.ctx(), want); err != nil {
+		t.Fatal(err)
+	}
+	s.hasGrant(one, "alice", true)
+	if _, err := s.step().PutRegistration(s.ctx(), moved); err != nil {
+		t.Fatal(err)
+	}
+	s.hasGrant(one, "alice", false)
 	want.Binding = "other"
 	_, err = s.step().PutRegistration(s.ctx(), want)
 	expect(t, "one for another server", err, configstore.ErrConflict)

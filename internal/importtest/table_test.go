@@ -110,6 +110,14 @@ var table = map[string]row{
 		test: true,
 		ours: edges{"internal/e2e/rig": "it starts everything"},
 	},
+	"internal/credential": {
+		ours: edges{
+			"configstore":     "grants, flows, links and registrations are its records",
+			"discovery":       "who signs users in at a server, and who we are there",
+			"internal/secret": "tokens are held so that nothing prints them",
+		},
+		theirs: edges{"golang.org/x/oauth2": "token requests and PKCE"},
+	},
 	"internal/demo":  {theirs: edges{"github.com/mark3labs/mcp-go": "the demo server is written as others write theirs"}},
 	"internal/front": {},
 	"internal/metrics": {
