@@ -21,7 +21,7 @@ var hostileURLs = []string{
 	"javascript:alert(document.cookie)", "JavaScript:alert(1)//", "data:text/html,<script>alert(1)</script>", "file:///etc/passwd", "vbscript:x", "blob:https://as.example.com/1", "ftp://as.example.com/",
 	"http://as.example.com/authorize", "http://127.0.0.1:8080/authorize", "http://localhost/authorize", "http://169.254.169.254/latest/meta-data/", "//as.example.com/authorize", "/authorize", "as.example.com/authorize",
 	"https:///authorize", "https:as.example.com", "https://user:pass@as.example.com/", "https://user@as.example.com/", "https://as.example.com/#fragment", "https://as.example.com/#",
-	"https://a:$(touch /tmp/x)?response_type=code", "https://as.example.com:0/", "https://as.example.com:99999/", "https://as.example.com:/", "https://as.example.com/\r\nX: y", "https://as.example.com/a b",
+	"https://a:$(touch /tmp/x)?response_type=code", "https://as.example.com:0/", "https://as.example.com:99999/", "https://as.example.com:/", "https://as.example.com:abc/", "https://as.example.com/%zz", "https://[::1/", "https://as.example.com/\r\nX: y", "https://as.example.com/a b",
 	"https://as.example.com/\"onload=", "https://as.example.com\\@evil.example/", "https://as.example.com/\x00", "https://as.example.com/ü", "https://" + strings.Repeat("a", 2100) + ".example/",
 }
 
@@ -152,6 +152,23 @@ func TestDocumentsAreReadStrictly(t *testing.T) {
 			}
 			fails(t, w, discovery.Server{URL: mcp}, test.want)
 		})
+	}
+}
+
+func TestAnAnswerThatIsCutShortIsNone(t *testing.T) {
+	base := serveAt(t, "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Length", "1000")
+		fmt.Fprint(w, `{"resource":`)
+	}))
+	_, err := reality(t, "127.0.0.0/8").Discover(t.Context(), discovery.Server{URL: base})
+	failure := failureOf(t, err, discovery.ErrUnreachable, nil)
+	if !strings.Contains(failure.Error(), "broke off") {
+		t.Error(failure)
 	}
 }
 

@@ -152,10 +152,7 @@ func (s *search) defaults(demand demand, missing *Failure) (Metadata, *Failure) 
 	case s.server.PinnedIssuer != "":
 		return Metadata{}, missing
 	}
-	own := origin(s.target)
-	if _, err := s.judge.issuer(own); err != nil {
-		return Metadata{}, fail(stepIssuer, own, err)
-	}
+	own := origin(s.target) // judged by now, when its metadata was looked for
 	return Metadata{
 		Issuer:                own,
 		AuthorizationEndpoint: own + "/authorize",
