@@ -46,7 +46,7 @@ func (t *turn) decline(ctx context.Context, ex *upstream.Exchange, m rpc.Message
 
 // notify passes a notification on if the client asked for its kind.
 func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
-	params := append(t.noteRoom[:0], nil, m.Params) // after the head
+	params := append(make([][]byte, 0, 10), nil, m.Params) // after the head
 	switch m.Method {
 	case "notifications/progress":
 		if params = t.ownToken(params[:1], ex, m.Params); params == nil {
@@ -65,7 +65,7 @@ func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
 	t.startStream()
 	head := append(t.scratch[:0], `{"jsonrpc":"2.0","method":"`...)
 	params[0] = append(append(head, m.Method...), `","params":`...)
-	return t.event(!ex.More(), append(params, closing)...)
+	return t.eventOf(!ex.More(), append(params, closing)...)
 }
 
 // ownToken replaces the progress token on the wire by the client's, and appends the pieces of what comes of it: reports can be large and many. nil: the notification is not about this request.
@@ -113,8 +113,11 @@ func (t *turn) startStream() {
 	t.w.WriteHeader(http.StatusOK)
 }
 
-// event writes one message, which comes in pieces, as an event; flush says that nothing more is known to come at once.
-func (t *turn) event(flush bool, pieces ...[]byte) error {
+// event writes one message as an event; flush says that nothing more is known to come at once.
+func (t *turn) event(message []byte, flush bool) error { return t.eventOf(flush, message) }
+
+// eventOf does the same with a message in pieces.
+func (t *turn) eventOf(flush bool, pieces ...[]byte) error {
 	t.deadline()
 	if err := t.writeEvent(pieces...); err != nil {
 		return err

@@ -29,7 +29,6 @@ type turn struct {
 	// Room for what most requests need, so that they allocate none.
 	paramsRoom, metaRoom, outRoom [6]rpc.Member
 	pieceRoom                     [8][]byte
-	noteRoom                      [12][]byte
 	resultRoom                    [1][]byte
 
 	busy      *atomic.Int64 // the caller's counter while this request is in it
