@@ -87,7 +87,7 @@ func usesDocument(metadata Metadata, client ClientMetadata) bool {
 // register asks for each way of authentication in turn, as long as the authorization server answers 400: some say that they take public clients, but none with a redirect URI on the web.
 func (c *Client) register(ctx context.Context, metadata Metadata, client ClientMetadata) (Registration, *Failure) {
 	if metadata.RegistrationEndpoint == "" {
-		return Registration{}, unregistered(metadata.AuthorizationEndpoint, 0, ErrNoRegistration, client)
+		return Registration{}, unregistered(cmp.Or(metadata.Issuer, metadata.AuthorizationEndpoint), 0, ErrNoRegistration, client)
 	}
 	if _, err := loopback.endpoint(metadata.RegistrationEndpoint); err != nil {
 		return Registration{}, fail(stepRegister, metadata.RegistrationEndpoint, err)
