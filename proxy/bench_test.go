@@ -55,7 +55,7 @@ func BenchmarkCall(b *testing.B) {
 	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
 		b.Run(fmt.Sprintf("%dKiB", size>>10), func(b *testing.B) {
 			handler, token := benchProxy(b, canned{`{"resultType":"complete","content":[{"type":"text","text":"` + strings.Repeat("x", size) + `"}]}`})
-			body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"one__x","arguments":{"query":"cats","limit":10},` + fmt.Sprintf(modernMeta, "") + `}}`
+			body := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"one__x","arguments":{"query":"cats","limit":10},` + fmt.Sprintf(modernMeta, "{}", "") + `}}`
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {

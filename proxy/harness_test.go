@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -124,6 +125,8 @@ type client struct {
 	session string
 	header  http.Header
 	nextID  int
+
+	capabilities string // of a modern client, as JSON; empty: none
 }
 
 func (r *rig) client(era, path, token string, header ...string) *client {
@@ -234,7 +237,7 @@ func eventsOf(r io.Reader) (events []string) {
 	return events
 }
 
-const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}%s}`
+const modernMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"c","version":"1"},"io.modelcontextprotocol/clientCapabilities":%s%s}`
 
 // ask sends one request in the client's era; params are members without braces, meta are members of _meta.
 func (c *client) ask(method, name, params, meta string) answer {
@@ -252,7 +255,7 @@ func (c *client) asked(method, name, params, meta string) *http.Request {
 		if meta != "" {
 			meta = "," + meta
 		}
-		members = append(members, fmt.Sprintf(modernMeta, meta))
+		members = append(members, fmt.Sprintf(modernMeta, cmp.Or(c.capabilities, "{}"), meta))
 	} else if meta != "" {
 		members = append(members, `"_meta":{`+meta+`}`)
 	}

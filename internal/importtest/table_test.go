@@ -53,6 +53,7 @@ var table = map[string]row{
 			"internal/audit":   "every call is recorded",
 			"internal/metrics": "every call is counted",
 			"internal/front":   "the request id",
+			"internal/secret":  "tokens cannot print on their way into a header",
 		},
 	},
 	"proxy/rpc": {theirs: edges{"golang.org/x/sys": "whether the processor has wide registers"}, never: edges{"net/http": "messages are bytes", "encoding/json": "it takes the last of two equal members and ignores case"}},
