@@ -69,23 +69,35 @@ func (c *checker) identity(s *Server) {
 }
 
 func (c *checker) oauth2(s *Server) {
-	needed := s.AuthType == AuthOAuth2
-	c.neededFor(needed, "oauth2_client_id", s.OAuth2ClientID)
+	c.handmade(s)
 	c.text("oauth2_client_id", s.OAuth2ClientID, MaxClientID, "")
 	c.secret("oauth2_client_secret", s.OAuth2ClientSecret, "")
-	c.neededFor(needed, "oauth2_auth_url", s.OAuth2AuthURL)
 	c.address("oauth2_auth_url", s.OAuth2AuthURL, webAddress)
-	c.neededFor(needed, "oauth2_token_url", s.OAuth2TokenURL)
 	c.address("oauth2_token_url", s.OAuth2TokenURL, webAddress)
 	c.address("oauth2_revocation_url", s.OAuth2RevocationURL, secureAddress)
 	c.text("oauth2_scopes", s.OAuth2Scopes, MaxScopes, "")
 	c.address("oauth2_issuer", s.OAuth2Issuer, issuerAddress)
 }
 
-// neededFor reports what OAuth2 cannot do without.
-func (c *checker) neededFor(needed bool, field, value string) {
-	if needed && value == "" {
-		c.add(field, "is required for auth_type oauth2, which needs oauth2_client_id, oauth2_auth_url and oauth2_token_url")
+// handmade judges what an admin gives by hand. What is not given is discovered, but one endpoint cannot be used without the other, and neither they nor a secret without the client that they are for.
+func (c *checker) handmade(s *Server) {
+	if s.AuthType != AuthOAuth2 {
+		return
+	}
+	endpoints := s.OAuth2AuthURL != "" && s.OAuth2TokenURL != ""
+	switch {
+	case s.OAuth2ClientID != "":
+	case endpoints:
+		c.add("oauth2_client_id", "is required where oauth2_auth_url and oauth2_token_url are given")
+	case !s.OAuth2ClientSecret.IsZero():
+		c.add("oauth2_client_id", "is required where oauth2_client_secret is given")
+	}
+	const both = "is required where %s is given: give both, or neither to have them discovered"
+	switch {
+	case s.OAuth2AuthURL == "" && s.OAuth2TokenURL != "":
+		c.add("oauth2_auth_url", both, "oauth2_token_url")
+	case s.OAuth2AuthURL != "" && s.OAuth2TokenURL == "":
+		c.add("oauth2_token_url", both, "oauth2_auth_url")
 	}
 }
 
