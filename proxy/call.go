@@ -121,9 +121,9 @@ func (t *turn) resolve(name string) (found target) {
 		return found
 	}
 	found.way, found.signIn = s.link.of(t.ctx, t.scope.identity.User)
-	v := found.way.lists.fresh(t.proxy.now())
+	v := found.way.lists.tools.fresh(t.proxy.now())
 	if v == nil {
-		if v, _, found.err = found.way.lists.get(t.passing(s)); found.err != nil {
+		if v, _, found.err = found.way.lists.tools.get(t.passing(s)); found.err != nil {
 			return found
 		}
 	}
@@ -137,7 +137,7 @@ func (t *turn) resolve(name string) (found target) {
 		found.tool = v.byName[name]
 	}
 	if found.tool == nil {
-		found.way.lists.refresh()
+		found.way.lists.tools.refresh()
 	}
 	return found
 }

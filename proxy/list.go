@@ -13,26 +13,26 @@ import (
 )
 
 // part is what one server contributes to a list.
-type part struct {
+type part[V any] struct {
 	server *server
 	way    *access // nil: the server cannot be connected to as it is configured
-	view   *view   // nil: there is none
+	view   *V      // nil: there is none
 	stale  bool
-	signIn bool // the server shows its tools only to a user who has connected an account, and this one has not
+	signIn bool // the server shows its list only to a user who has connected an account, and this one has not
 }
 
-// allowedServers are those of which the caller may see anything, in the order of their exposed names.
-func (p *Proxy) allowedServers(sc *scope) []*server {
+// allowedServers are those of which the caller may see anything of this kind, in the order of their exposed names.
+func (p *Proxy) allowedServers(sc *scope, surface policy.Surface) []*server {
 	current := p.snapshot.Load()
 	if sc.only != "" {
-		if s := current.bySlug[sc.only]; s != nil && s.decideServer(sc.question).Allowed {
+		if s := current.bySlug[sc.only]; s != nil && s.decideSurface(sc.question, surface).Allowed {
 			return []*server{s}
 		}
 		return nil
 	}
 	allowed := make([]*server, 0, len(current.servers))
 	for _, s := range current.servers {
-		if s.decideServer(sc.question).Allowed {
+		if s.decideSurface(sc.question, surface).Allowed {
 			allowed = append(allowed, s)
 		}
 	}
@@ -40,45 +40,48 @@ func (p *Proxy) allowedServers(sc *scope) []*server {
 }
 
 // gather has the present list of every server the caller may see, fetched side by side where it is not at hand. The answer is judged by the newest rules: a first fetch stores a baseline, and with it they change.
-func (p *Proxy) gather(ctx context.Context, sc *scope) []part {
-	parts, missing := p.atHand(ctx, sc)
+func gather[V any](ctx context.Context, p *Proxy, sc *scope, surface policy.Surface, pick func(*lists) *keeper[V]) []part[V] {
+	parts, missing := atHand(ctx, p, sc, surface, pick)
 	if missing == 0 {
 		return parts
 	}
 	var wg sync.WaitGroup
 	for _, part := range parts {
 		if part.way != nil && part.view == nil {
-			wg.Go(func() { part.way.lists.get(ctx) })
+			wg.Go(func() { pick(part.way.lists).get(ctx) })
 		}
 	}
 	wg.Wait()
-	parts, _ = p.atHand(ctx, sc)
+	parts, _ = atHand(ctx, p, sc, surface, pick)
 	for i := range parts {
 		if part := &parts[i]; part.way != nil && part.view == nil {
-			part.view, part.stale = part.way.lists.current.Load(), true
-			part.signIn = part.signIn && part.view == nil && part.way.lists.wantsAccount()
+			part.view, part.stale = pick(part.way.lists).list(), true
+			part.signIn = part.signIn && part.view == nil && pick(part.way.lists).wantsAccount()
 		}
 	}
 	return parts
 }
 
 // atHand has the lists that are fresh, and counts those that are not.
-func (p *Proxy) atHand(ctx context.Context, sc *scope) (parts []part, missing int) {
+func atHand[V any](ctx context.Context, p *Proxy, sc *scope, surface policy.Surface, pick func(*lists) *keeper[V]) (parts []part[V], missing int) {
 	now := p.now()
-	allowed := p.allowedServers(sc)
-	parts = make([]part, len(allowed))
+	allowed := p.allowedServers(sc, surface)
+	parts = make([]part[V], len(allowed))
 	for i, s := range allowed {
 		parts[i].server = s
 		if s.link == nil {
 			continue
 		}
 		parts[i].way, parts[i].signIn = s.link.of(ctx, sc.identity.User)
-		if parts[i].view = parts[i].way.lists.fresh(now); parts[i].view == nil {
+		if parts[i].view = pick(parts[i].way.lists).fresh(now); parts[i].view == nil {
 			missing++
 		}
 	}
 	return parts, missing
 }
+
+// toolsOf, promptsOf and resourcesOf pick one of a server's lists.
+func toolsOf(ls *lists) *keeper[view] { return &ls.tools }
 
 // fragments keeps the rendered tools of a list for the four ways in which they can be asked for.
 type fragments struct {
@@ -93,9 +96,9 @@ type fragment struct {
 	count  int
 }
 
-// fragment renders the tools that the caller sees of this part. Beyond the question whether the server is allowed at all, which has been answered, the verdict about a tool depends on nothing
+// toolFragment renders the tools that the caller sees of this part. Beyond the question whether the server is allowed at all, which has been answered, the verdict about a tool depends on nothing
 // of the caller but the mode; so callers share fragments.
-func (p *part) fragment(sc *scope) *fragment {
+func toolFragment(p *part[view], sc *scope) *fragment {
 	s, v := p.server, p.view
 	slot := &p.way.lists.fragments.slots[sc.slot()]
 	if f := slot.Load(); f != nil && f.view == v && f.server == s {
@@ -139,7 +142,7 @@ func (p *Proxy) toolsList(t *turn) {
 		t.fail(failInvalidParams("the cursor is not one of ours: the whole list is one page"))
 		return
 	}
-	parts := p.gather(t.ctx, &t.scope)
+	parts := gather(t.ctx, p, &t.scope, policy.Tools, toolsOf)
 	if t.ctx.Err() != nil {
 		t.outcome = outcomeError
 		return
@@ -149,14 +152,14 @@ func (p *Proxy) toolsList(t *turn) {
 }
 
 // listParts is the answer in pieces, so that the ready bytes are written as they are.
-func (p *Proxy) listParts(t *turn, parts []part) [][]byte {
+func (p *Proxy) listParts(t *turn, parts []part[view]) [][]byte {
 	head := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
 	head = append(head, t.message.ID...)
 	head = append(head, `,"result":{"tools":[`...)
 	pieces := make([][]byte, 1, 2*len(parts)+2)
 	comma := []byte{','}
 	for i := range parts {
-		shown := parts[i].shown(&t.scope)
+		shown := shownTools(&parts[i], &t.scope)
 		if len(shown) == 0 {
 			continue
 		}
@@ -166,29 +169,28 @@ func (p *Proxy) listParts(t *turn, parts []part) [][]byte {
 		pieces = append(pieces, shown)
 	}
 	pieces[0] = head
-	return append(pieces, t.listTail(parts))
+	return append(pieces, append(listTail([]byte{']'}, t, parts), `}}`...))
 }
 
-// shown are the tools that this part contributes, as bytes joined by commas.
-func (p *part) shown(sc *scope) []byte {
+// shownTools are the tools that this part contributes, as bytes joined by commas.
+func shownTools(p *part[view], sc *scope) []byte {
 	switch {
 	case p.view != nil:
-		return p.fragment(sc).bytes
+		return toolFragment(p, sc).bytes
 	case p.signIn:
 		return connectTool(p.server)
 	}
 	return nil
 }
 
-// listTail closes a list with what the client's era wants and with the names of servers that are missing or old.
-func (t *turn) listTail(parts []part) []byte {
-	tail := []byte{']'}
+// listTail appends the other members of a list's result: what the client's era wants, and the names of servers that are missing or old.
+func listTail[V any](tail []byte, t *turn, parts []part[V]) []byte {
 	if t.modern {
 		tail = append(tail, `,"resultType":"complete","ttlMs":`+listTTL+`,"cacheScope":"private"`...)
 	}
 	meta := []byte(nil)
-	meta = appendSlugs(meta, unavailableKey, parts, func(p part) bool { return p.view == nil && !p.signIn })
-	meta = appendSlugs(meta, staleKey, parts, func(p part) bool { return p.view != nil && p.stale })
+	meta = appendSlugs(meta, unavailableKey, parts, func(p part[V]) bool { return p.view == nil && !p.signIn })
+	meta = appendSlugs(meta, staleKey, parts, func(p part[V]) bool { return p.view != nil && p.stale })
 	if t.modern {
 		meta = appendComma(meta)
 		meta = append(append(meta, `"`+metaServerInfo+`":`...), t.proxy.info...)
@@ -196,10 +198,10 @@ func (t *turn) listTail(parts []part) []byte {
 	if len(meta) > 0 {
 		tail = append(append(append(tail, `,"_meta":{`...), meta...), '}')
 	}
-	return append(tail, `}}`...)
+	return tail
 }
 
-func appendSlugs(dst []byte, key string, parts []part, pick func(part) bool) []byte {
+func appendSlugs[V any](dst []byte, key string, parts []part[V], pick func(part[V]) bool) []byte {
 	first := true
 	for _, part := range parts {
 		if !pick(part) {
@@ -228,14 +230,14 @@ func appendComma(dst []byte) []byte {
 
 // visibleSignature is the same as long as the caller's list is; it fetches nothing and waits for nothing.
 func (p *Proxy) visibleSignature(sc *scope) [][]byte {
-	parts, _ := p.atHand(done, sc)
+	parts, _ := atHand(done, p, sc, policy.Tools, toolsOf)
 	signature := make([][]byte, 0, len(parts))
 	for i := range parts {
 		part := &parts[i]
 		if part.way != nil && part.view == nil {
-			part.view = part.way.lists.current.Load()
+			part.view = part.way.lists.tools.list()
 		}
-		signature = append(signature, part.shown(sc))
+		signature = append(signature, shownTools(part, sc))
 	}
 	return signature
 }

@@ -2,8 +2,7 @@ package proxy
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,20 +15,8 @@ import (
 	"mcpsidecar/proxy/upstream"
 )
 
-// How lists are kept. A list that is too old is fetched anew while the asker waits a moment; longer than that nobody waits for a list that exists.
-const (
-	listDeadline  = 5 * time.Second        // for whoever has no list at all
-	staleWait     = 300 * time.Millisecond // for whoever has an old one
-	fetchDeadline = 30 * time.Second       // of the fetch itself, which goes on for the next asker
-	defaultTTL    = time.Minute            // where the server says nothing
-	minTTL        = time.Second
-	maxTTL        = 5 * time.Minute
-	firstPenalty  = time.Second     // without a new try after a failure; doubles
-	slowPenalty   = 5 * time.Second // the same after a time-out, which costs whoever asks
-	maxPenalty    = time.Minute
-	eagerEvery    = 5 * time.Second  // at most one extra fetch because somebody named a tool that is not listed
-	listenIdle    = 10 * time.Minute // without use, after which nobody listens for changes any more
-)
+// listenIdle is without use how long, after which nobody listens for changes any more.
+const listenIdle = 10 * time.Minute
 
 // listedTool is one tool of a view.
 type listedTool struct {
@@ -45,11 +32,9 @@ type view struct {
 	byExposed map[string]*listedTool
 	ordered   []*listedTool // by exposed name
 	fetched   time.Time
-	expires   time.Time
-	info      upstream.Info
 }
 
-// lists keeps a server's tool list for one credential. Readers of a fresh list take no lock.
+// lists keeps what a server lists for one credential, and listens for its changes.
 type lists struct {
 	// fixed at creation
 	p     *Proxy
@@ -57,86 +42,24 @@ type lists struct {
 	meter *metrics.Server
 	conn  *upstream.Conn
 
+	tools keeper[view]
+
 	fragments fragments
 
-	current atomic.Pointer[view]
-	used    atomic.Int64 // unix seconds of the last use
+	offers atomic.Pointer[offers] // nil: the server has not been asked yet
+	used   atomic.Int64           // unix seconds of the last use
 
 	mu          sync.Mutex
-	fetching    *fetch             // nil: nobody fetches
-	failure     error              // of the last fetch; nil after a good one
-	notBefore   time.Time          // no fetch before this
-	penalty     time.Duration      // the next one
-	eager       time.Time          // the last extra fetch
 	stopListing context.CancelFunc // ends the listener; nil: nobody listens
 	deaf        bool               // the server offers no stream
 	closed      bool
 }
 
-// fetch is one fetch under way; view and err are set before done is closed.
-type fetch struct {
-	done  chan struct{}
-	began time.Time
-	view  *view
-	err   error
-}
-
 func newLists(p *Proxy, a *access) *lists {
 	ls := &lists{p: p, link: a.link, meter: a.link.meter}
 	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Notify: ls.notified})
+	ls.tools = keeper[view]{p: p, slug: a.link.slug, what: "tools", fetch: ls.fetchTools, took: ls.tookTools, late: ls.toolsAge, touch: ls.touch}
 	return ls
-}
-
-// errNoList is what an asker gets when there is no list within its time.
-var errNoList = errors.New("the server has not answered in time")
-
-// fresh returns the present list if it is not too old, and nil otherwise.
-func (ls *lists) fresh(now time.Time) *view {
-	v := ls.current.Load()
-	if v == nil || !now.Before(v.expires) {
-		return nil
-	}
-	ls.touch(now)
-	return v
-}
-
-// get returns the present list. stale says that a newer one could not be had; an error that there is none at all.
-func (ls *lists) get(ctx context.Context) (v *view, stale bool, err error) {
-	now := ls.p.now()
-	if v = ls.fresh(now); v != nil {
-		return v, false, nil
-	}
-	ls.touch(now)
-	v = ls.current.Load()
-	f, failure := ls.start(ctx, now)
-	if f == nil {
-		if v != nil {
-			return v, true, nil
-		}
-		return nil, false, failure
-	}
-	patience := listDeadline
-	if v != nil {
-		patience = staleWait
-	}
-	// Whoever comes later has less to wait: otherwise each list would be delayed for as long as a server that hangs has not failed for good.
-	timer := time.NewTimer(patience - now.Sub(f.began))
-	defer timer.Stop()
-	select {
-	case <-f.done:
-		if f.err == nil {
-			return f.view, false, nil
-		}
-		err = f.err
-	case <-timer.C:
-		err = &upstream.Failure{Kind: upstream.TimedOut, Slug: ls.link.slug, Err: errNoList}
-	case <-ctx.Done():
-		err = &upstream.Failure{Kind: upstream.Canceled, Slug: ls.link.slug, Err: ctx.Err()}
-	}
-	if v != nil {
-		return v, true, nil
-	}
-	return nil, false, err
 }
 
 // touch notes that somebody uses the list, and has the listener started again after an idle time.
@@ -150,114 +73,44 @@ func (ls *lists) touch(now time.Time) {
 	}
 }
 
-// start joins the fetch under way or begins one; nil with the last failure means that it is too early to try again.
-func (ls *lists) start(ctx context.Context, now time.Time) (*fetch, error) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	if ls.fetching != nil {
-		return ls.fetching, nil
-	}
-	if ls.closed {
-		return nil, &upstream.Failure{Kind: upstream.Canceled, Slug: ls.link.slug, Err: context.Canceled}
-	}
-	if ls.failure != nil && now.Before(ls.notBefore) {
-		return nil, ls.failure
-	}
-	f := &fetch{done: make(chan struct{}), began: now}
-	ls.fetching = f
-	detached := context.Background()
-	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
-		detached = withPassed(detached, &passed{hops: along.hops})
-	}
-	ls.p.goroutines.Go(func() { ls.run(detached, f) })
-	return f, nil
-}
+// forgive ends penalties: an admin has changed something.
+func (ls *lists) forgive() { ls.tools.forgive() }
 
-// refresh fetches in the background because somebody named a tool that the list does not have; it says nothing and takes no time, so that nothing can be learned from it.
-func (ls *lists) refresh() {
-	now := ls.p.now()
-	ls.mu.Lock()
-	early := now.Sub(ls.eager) < eagerEvery
-	if !early {
-		ls.eager = now
-	}
-	ls.mu.Unlock()
-	if !early {
-		ls.start(context.Background(), now)
-	}
-}
-
-// wantsAccount says that the server refused to show its tools to whoever has no account.
-func (ls *lists) wantsAccount() bool {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	var f *upstream.Failure
-	return errors.As(ls.failure, &f) && f.Kind == upstream.Unauthorized
-}
-
-// forgive ends a penalty: an admin has changed something.
-func (ls *lists) forgive() {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	ls.failure, ls.penalty, ls.notBefore = nil, 0, time.Time{}
-}
-
-// run fetches once, on nobody's time but its own.
-func (ls *lists) run(ctx context.Context, f *fetch) {
-	ctx, cancel := context.WithTimeout(ctx, fetchDeadline)
-	defer cancel()
-	defer context.AfterFunc(ls.p.background, cancel)()
-	f.view, f.err = ls.fetch(ctx)
-	ls.settle(f)
-	close(f.done)
-}
-
-func (ls *lists) fetch(ctx context.Context) (*view, error) {
+// connect has the server say what it offers, if it has not yet.
+func (ls *lists) connect(ctx context.Context) (*offers, error) {
 	info, err := ls.conn.Info(ctx)
 	if err != nil {
 		return nil, err
 	}
+	said := readOffers(info)
+	ls.offers.Store(said)
+	return said, nil
+}
+
+func (ls *lists) fetchTools(ctx context.Context) (*view, time.Duration, error) {
+	if _, err := ls.connect(ctx); err != nil {
+		return nil, 0, err
+	}
 	elements, ttl, _, err := ls.conn.List(ctx, "tools/list", "tools")
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	var earlier *catalog.Catalog
-	if old := ls.current.Load(); old != nil {
+	old := ls.tools.list()
+	if old != nil {
 		earlier = old.catalog
 	}
 	built := catalog.Rebuild(earlier, elements, catalog.Limits{})
-	now := ls.p.now()
-	v := newView(ls.link.slug, built, info, now, now.Add(lifetime(ttl)))
-	if old := ls.current.Load(); old == nil || !sameWarnings(old.catalog.Warnings, built.Warnings) {
+	if old == nil || !slices.Equal(old.catalog.Warnings, built.Warnings) {
 		for _, warning := range built.Warnings {
 			ls.p.log.Warn("a tool is not offered as its server lists it", "server", ls.link.slug, "warning", warning)
 		}
 	}
-	return v, nil
+	return newView(ls.link.slug, built, ls.p.now()), ttl, nil
 }
 
-func sameWarnings(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// lifetime bounds what a server says about its list; a negative ttl means that it says nothing.
-func lifetime(ttl time.Duration) time.Duration {
-	if ttl < 0 {
-		return defaultTTL
-	}
-	return min(max(ttl, minTTL), maxTTL)
-}
-
-func newView(slug string, built *catalog.Catalog, info upstream.Info, fetched, expires time.Time) *view {
-	v := &view{catalog: built, info: info, fetched: fetched, expires: expires,
+func newView(slug string, built *catalog.Catalog, fetched time.Time) *view {
+	v := &view{catalog: built, fetched: fetched,
 		byName: make(map[string]*listedTool, len(built.Tools)), byExposed: make(map[string]*listedTool, len(built.Tools))}
 	names := policy.ExposedNames(slug, built.Names())
 	for i := range built.Tools {
@@ -274,43 +127,18 @@ func newView(slug string, built *catalog.Catalog, info upstream.Info, fetched, e
 	return v
 }
 
-// settle publishes what a fetch brought.
-func (ls *lists) settle(f *fetch) {
-	now := ls.p.now()
-	if f.err != nil {
-		ls.failed(f.err, now)
-		return
-	}
-	old := ls.current.Swap(f.view)
-	ls.mu.Lock()
-	ls.fetching, ls.failure, ls.penalty = nil, nil, 0
-	ls.mu.Unlock()
-	ls.meter.ListState(len(f.view.catalog.Tools), 0)
-	ls.baseline(f.view)
-	if old == nil || differs(old, f.view) {
+// tookTools hears of a list that was fetched.
+func (ls *lists) tookTools(old, v *view) {
+	ls.meter.ListState(len(v.catalog.Tools), 0)
+	ls.baseline(v)
+	if old == nil || differs(old, v) {
 		ls.p.hub.wake()
 	}
 	ls.listen()
 }
 
-func (ls *lists) failed(err error, now time.Time) {
-	ls.mu.Lock()
-	defer ls.mu.Unlock()
-	ls.fetching, ls.failure = nil, err
-	ls.penalty = min(max(2*ls.penalty, penaltyFor(err)), maxPenalty)
-	ls.notBefore = now.Add(ls.penalty)
-	if v := ls.current.Load(); v != nil {
-		ls.meter.ListState(len(v.catalog.Tools), now.Sub(v.expires).Seconds())
-	}
-	ls.p.log.Warn("the tools of a server cannot be listed", "server", ls.link.slug, "error", err, "next_try_in", ls.penalty)
-}
-
-func penaltyFor(err error) time.Duration {
-	var failure *upstream.Failure
-	if errors.As(err, &failure) && failure.Kind == upstream.TimedOut {
-		return slowPenalty
-	}
-	return firstPenalty
+func (ls *lists) toolsAge(v *view, late time.Duration) {
+	ls.meter.ListState(len(v.catalog.Tools), late.Seconds())
 }
 
 // differs says whether an agent could see a difference between two lists.
@@ -345,10 +173,9 @@ func (ls *lists) baseline(v *view) {
 	}
 }
 
-// listen starts the standing listener if the server announces changes of its list and nobody listens yet.
+// listen starts the standing listener if the server announces changes of its lists and nobody listens yet.
 func (ls *lists) listen() {
-	v := ls.current.Load()
-	if v == nil || !announcesChanges(v.info.Capabilities) {
+	if said := ls.offers.Load(); said == nil || !said.changes() {
 		return
 	}
 	ls.mu.Lock()
@@ -368,35 +195,17 @@ func (ls *lists) listen() {
 	})
 }
 
-func announcesChanges(capabilities []byte) bool {
-	var announced struct {
-		Tools struct {
-			ListChanged bool `json:"listChanged"`
-		} `json:"tools"`
-	}
-	return json.Unmarshal(capabilities, &announced) == nil && announced.Tools.ListChanged
-}
-
 // notified hears what the server says of its own accord.
 func (ls *lists) notified(m rpc.Message) {
-	if m.Method != "notifications/tools/list_changed" {
-		return
+	if m.Method == "notifications/tools/list_changed" {
+		ls.tools.lapse()
 	}
-	if v := ls.current.Load(); v != nil {
-		expired := *v
-		expired.expires = time.Time{}
-		ls.current.CompareAndSwap(v, &expired)
-	}
-	ls.forgive()
-	ls.start(context.Background(), ls.p.now())
 }
 
-// sweep ends the listener of a list that nobody has used for long, and says how old the list is.
+// sweep ends the listener of lists that nobody has used for long, and says how old they are.
 func (ls *lists) sweep() {
 	now := ls.p.now()
-	if v := ls.current.Load(); v != nil {
-		ls.meter.ListState(len(v.catalog.Tools), now.Sub(v.expires).Seconds())
-	}
+	ls.tools.tellAge(now)
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.stopListing != nil && now.Unix()-ls.used.Load() > int64(listenIdle/time.Second) && !ls.p.hub.any() {
@@ -405,6 +214,7 @@ func (ls *lists) sweep() {
 }
 
 func (ls *lists) close() {
+	ls.tools.close()
 	ls.mu.Lock()
 	ls.closed = true
 	if ls.stopListing != nil {

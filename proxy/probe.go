@@ -99,7 +99,7 @@ func (p *Proxy) Present(ctx context.Context, serverID string) (Present, error) {
 			break
 		}
 		defer s.link.release()
-		v, stale, err := s.link.ways.everyone.lists.get(ctx)
+		v, stale, err := s.link.ways.everyone.lists.tools.get(ctx)
 		if err != nil {
 			return Present{}, forAdmin(err)
 		}

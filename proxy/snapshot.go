@@ -112,6 +112,15 @@ func (s *server) decideServer(question policy.Request) policy.Decision {
 	return s.policy.DecideServer(question)
 }
 
+// decideSurface asks the policy whether anything of one kind may be seen.
+func (s *server) decideSurface(question policy.Request, surface policy.Surface) policy.Decision {
+	if s.policy == nil {
+		return policy.Decision{Reason: policy.Disabled}
+	}
+	question.Surface = surface
+	return s.policy.DecideSurface(question)
+}
+
 // decide asks the policy about one tool; tool is nil if the server has none of that name.
 func (s *server) decide(question policy.Request, name string, t *listedTool) policy.Decision {
 	if s.policy == nil {
