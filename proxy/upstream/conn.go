@@ -31,7 +31,6 @@ type Conn struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelCauseFunc
 
-	ids      atomic.Int64
 	current  atomic.Pointer[link] // nil: nothing agreed with the server yet
 	replying atomic.Int32         // replies under way; see replyAside
 

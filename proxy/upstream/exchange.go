@@ -45,7 +45,7 @@ type Exchange struct {
 
 func (c *Conn) exchange(ctx context.Context, call Call) *Exchange {
 	e := &Exchange{conn: c, call: call}
-	e.id = strconv.AppendInt(e.idRoom[:0], c.ids.Add(1), 10)
+	e.id = strconv.AppendInt(e.idRoom[:0], nextID(), 10)
 	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 	e.detach = context.AfterFunc(ctx, func() { e.cancel(context.Cause(ctx)) })
 	limits := &c.server.cfg.Limits

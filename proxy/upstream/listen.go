@@ -96,7 +96,7 @@ func (c *Conn) subscribe(ctx context.Context, l *link) (offered bool, failure *F
 	call := Call{Method: methodListen, Params: []rpc.Member{{Name: "notifications", Value: []byte(`{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}`)}}}
 	b := new(body)
 	defer b.release()
-	b.request(strconv.AppendInt(nil, c.ids.Add(1), 10), &call, l.identity)
+	b.request(strconv.AppendInt(nil, nextID(), 10), &call, l.identity)
 	return c.listenOn(ctx, l, func(ctx context.Context) (*http.Response, *Failure) { return c.post(ctx, l, b, &call) })
 }
 

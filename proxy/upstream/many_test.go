@@ -14,7 +14,7 @@ import (
 	"mcpsidecar/proxy/upstream"
 )
 
-// M-01: two hundred calls at once, of twenty callers whose ids all count from one, answered as bodies and streams in any order: everyone gets what is theirs.
+// M-01: two hundred calls at once, of twenty callers, answered as bodies and streams in any order: everyone gets what is theirs.
 func TestManyCallsAtOnce(t *testing.T) {
 	for name, server := range map[string]*mcpServer{"legacy": legacyServer(nil), "modern": modernServer(nil)} {
 		t.Run(name, func(t *testing.T) {

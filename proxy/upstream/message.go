@@ -1,6 +1,11 @@
 package upstream
 
-import "mcpsidecar/proxy/rpc"
+import (
+	"math/rand/v2"
+	"sync/atomic"
+
+	"mcpsidecar/proxy/rpc"
+)
 
 // Members of _meta that say who asks, and how.
 const (
@@ -163,6 +168,14 @@ func (b *body) reply(id, result []byte, failure *rpc.Error) {
 	}
 	b.end()
 }
+
+// lastID is the id of the last request of this process. No two requests share one, whoever makes them: should a connection ever bring an answer twice, nobody else takes it for theirs. It begins at random, so that another
+// process' ids are others, and stays within what every parser reads alike.
+var lastID atomic.Int64
+
+func init() { lastID.Store(rand.Int64N(1 << 50)) }
+
+func nextID() int64 { return lastID.Add(1) }
 
 // known methods and versions of the protocol.
 const (
