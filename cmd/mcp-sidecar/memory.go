@@ -7,16 +7,16 @@ import (
 	"sync/atomic"
 )
 
-// The collector's default starts again whenever the heap has doubled, and a heap of three megabytes doubles after a few hundred calls. Given this much room, a collection comes only every some thousand calls; once the heap is
-// larger than that, it may grow by half.
+// The collector's default starts again whenever the heap has doubled, and a heap of three megabytes doubles after some hundred calls. With this much room a collection comes every few thousand calls; a heap that is larger than
+// that may grow by a third.
 const (
-	roomyHeap = 16 << 20
-	growth    = 50 // percent
+	roomyHeap = 12 << 20
+	growth    = 33 // percent
 )
 
-// tuneCollector keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts the default back.
+// tuneCollector keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts back what was.
 func tuneCollector() (restore func()) {
-	before := debug.SetGCPercent(percentFor(liveHeap()))
+	before := debug.SetGCPercent(percentFor(collected()))
 	watch := &collection{}
 	watch.next()
 	return func() {
@@ -34,19 +34,24 @@ func (c *collection) next() {
 		if c.over.Load() {
 			return
 		}
-		debug.SetGCPercent(percentFor(liveHeap()))
+		debug.SetGCPercent(percentFor(collected()))
 		c.next()
 	}, c)
 }
 
-// percentFor is how much the heap may grow from a live size.
-func percentFor(live int64) int {
-	return max(growth, int((roomyHeap-live)*100/max(live, 1<<20)))
+// percentFor is the percentage with which the next collection starts when the heap has grown from live to roomyHeap, or by growth if that is more. The runtime takes it of the live heap and of roots, which are
+// stacks and globals.
+func percentFor(live, roots uint64) int {
+	base := max(live+roots, 1)
+	if live >= roomyHeap {
+		return growth
+	}
+	return max(growth, int((roomyHeap-live)*100/base))
 }
 
-// liveHeap is what the last collection left.
-func liveHeap() int64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	metrics.Read(sample)
-	return int64(sample[0].Value.Uint64())
+// collected is what the last collection left, and what it started from.
+func collected() (live, roots uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
+	metrics.Read(samples)
+	return samples[0].Value.Uint64(), samples[1].Value.Uint64() + samples[2].Value.Uint64()
 }
