@@ -64,6 +64,8 @@ type Config struct {
 	Store   *configstore.Store
 	Callers Authenticator
 	Servers Servers
+	// Accounts brings users' accounts to servers.
+	Accounts Accounts
 	// Reload makes the rest of the program use what was written; it is called after each write and before the answer, so that an answer means that the change holds.
 	Reload   func(context.Context) error
 	CheckURL func(string) error // judges early an address that a server's record names. It does no I/O, and its words never repeat the address, which may hold a secret
@@ -72,6 +74,8 @@ type Config struct {
 	Refused  func(reason string) // told why a caller was turned away; may be nil
 	Version  string
 	Logger   *slog.Logger // nil: discards
+	// DocumentURL is where our Client ID Metadata Document can be fetched, by https; empty: nowhere.
+	DocumentURL string
 }
 
 // API answers the management API. Everything in it is fixed at creation.
@@ -79,6 +83,7 @@ type API struct {
 	config   Config
 	routes   []Route
 	router   *httprouter.Router
+	open     *httprouter.Router           // of what needs no token
 	beside   map[string]httprouter.Handle // by method and path: what httprouter cannot hold beside a parameter
 	document []byte                       // OpenAPI
 }
@@ -94,7 +99,7 @@ func New(config Config) (*API, error) {
 		return nil, err
 	}
 	a.document = document
-	a.router = a.newRouter()
+	a.router, a.open = a.newRouter(), a.newOpenRouter()
 	return a, nil
 }
 
@@ -106,6 +111,8 @@ func (c *Config) complete() error {
 		return errors.New("admin: an authenticator is required")
 	case c.Servers == nil:
 		return errors.New("admin: a view of the servers is required")
+	case c.Accounts == nil:
+		return errors.New("admin: the users' accounts are required")
 	case c.Reload == nil, c.CheckURL == nil, c.Audit == nil:
 		return errors.New("admin: Reload, CheckURL and Audit are required")
 	}
@@ -126,14 +133,31 @@ func (a *API) newRouter() *httprouter.Router {
 		MethodNotAllowed:       a.always(errMethod),
 	}
 	for _, route := range a.routes {
-		handle := a.serve(route)
-		if route.beside {
-			a.beside[route.Method+" "+route.Path] = handle
-			continue
+		if !route.Open {
+			a.mount(router, route)
 		}
-		router.Handle(route.Method, route.Path, handle)
-		if route.Method == http.MethodGet {
-			router.Handle(http.MethodHead, route.Path, handle)
+	}
+	return router
+}
+
+func (a *API) mount(router *httprouter.Router, route Route) {
+	handle := a.serve(route)
+	if route.beside {
+		a.beside[route.Method+" "+route.Path] = handle
+		return
+	}
+	router.Handle(route.Method, route.Path, handle)
+	if route.Method == http.MethodGet && !route.once {
+		router.Handle(http.MethodHead, route.Path, handle)
+	}
+}
+
+// newOpenRouter mounts what browsers and providers ask for, who have no token.
+func (a *API) newOpenRouter() *httprouter.Router {
+	router := &httprouter.Router{HandleMethodNotAllowed: true, NotFound: a.alwaysPage(errNotFound), MethodNotAllowed: a.alwaysPage(errMethod)}
+	for _, route := range a.routes {
+		if route.Open {
+			a.mount(router, route)
 		}
 	}
 	return router
@@ -142,17 +166,21 @@ func (a *API) newRouter() *httprouter.Router {
 // Routes lists every route.
 func (a *API) Routes() []Route { return slices.Clone(a.routes) }
 
-// ServeHTTP answers requests below /api/. Who asks is settled before anything else is looked at, so that strangers do not even learn which routes exist.
+// ServeHTTP answers requests below /api/, and for what browsers and providers see without a token. Everywhere else who asks is settled before anything is looked at, so that strangers do not even learn
+// which routes exist.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
+	if a.needsNoToken(r) {
+		a.open.ServeHTTP(w, r)
+		return
+	}
 	identity, err := a.config.Callers.Authenticate(r)
 	if err != nil {
 		a.turnAway(w, r, err)
 		return
 	}
 	r = r.WithContext(caller.Into(r.Context(), identity))
-	// The router matches the decoded path; an encoded slash would make one segment look like two.
-	if strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f") {
+	if encodedSlash(r.URL) {
 		a.fail(w, r, errNotFound)
 		return
 	}
@@ -162,6 +190,18 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.router.ServeHTTP(w, r)
 }
+
+// needsNoToken says whether a request is for an open route, or for none below /api/.
+func (a *API) needsNoToken(r *http.Request) bool {
+	if encodedSlash(r.URL) {
+		return false
+	}
+	handle, _, _ := a.open.Lookup(r.Method, r.URL.Path)
+	return handle != nil || !strings.HasPrefix(r.URL.Path, "/api/")
+}
+
+// encodedSlash: the router matches the decoded path; an encoded slash would make one segment look like two.
+func encodedSlash(u *url.URL) bool { return strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") }
 
 // turnAway answers a request whose sender is not known. What else it sends is not read.
 func (a *API) turnAway(w http.ResponseWriter, r *http.Request, err error) {
@@ -174,4 +214,8 @@ func (a *API) turnAway(w http.ResponseWriter, r *http.Request, err error) {
 
 func (a *API) always(err error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, err) })
+}
+
+func (a *API) alwaysPage(err error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { a.failVisibly(w, r, err) })
 }

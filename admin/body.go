@@ -60,7 +60,7 @@ func (f form) read(w http.ResponseWriter, r *http.Request, in any) error {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		return f.settle(in, f.fromQuery(r.URL, into))
 	}
-	if len(f.fields) == 0 {
+	if len(f.fields) == 0 || needsNoBody(in) && r.ContentLength == 0 {
 		return nil
 	}
 	if err := speaksJSON(r.Header); err != nil {
@@ -74,6 +74,12 @@ func (f form) read(w http.ResponseWriter, r *http.Request, in any) error {
 		return err
 	}
 	return f.settle(in, f.fromObject(body, into))
+}
+
+// needsNoBody says that an input may be left out altogether.
+func needsNoBody(in any) bool {
+	_, optional := in.(interface{ bodyless() })
+	return optional
 }
 
 // settle hands what is wrong to an input that can go on with it, and otherwise ends the request.

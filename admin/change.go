@@ -24,12 +24,12 @@ type ServerChange struct {
 	URL         *string `json:"url,omitzero" doc:"where the server is. Another origin needs the stored secrets to be sent again"`
 
 	AuthType            *string                `json:"auth_type,omitzero" enum:"none,oauth2,api_key,custom_headers" doc:"how the sidecar proves itself. Changing it clears the fields of the other types"`
-	OAuth2ClientID      *string                `json:"oauth2_client_id,omitzero" doc:"for oauth2"`
+	OAuth2ClientID      *string                `json:"oauth2_client_id,omitzero" doc:"for oauth2; left out: the sidecar registers itself"`
 	OAuth2ClientSecret  *secretText            `json:"oauth2_client_secret,omitzero" doc:"for oauth2; never shown again, empty clears"`
-	OAuth2AuthURL       *string                `json:"oauth2_auth_url,omitzero" doc:"for oauth2"`
-	OAuth2TokenURL      *string                `json:"oauth2_token_url,omitzero" doc:"for oauth2"`
+	OAuth2AuthURL       *string                `json:"oauth2_auth_url,omitzero" doc:"for oauth2, together with oauth2_token_url; both left out: discovered"`
+	OAuth2TokenURL      *string                `json:"oauth2_token_url,omitzero" doc:"for oauth2, together with oauth2_auth_url"`
 	OAuth2RevocationURL *string                `json:"oauth2_revocation_url,omitzero" doc:"for oauth2"`
-	OAuth2Scopes        *string                `json:"oauth2_scopes,omitzero" doc:"for oauth2, separated by spaces"`
+	OAuth2Scopes        *string                `json:"oauth2_scopes,omitzero" doc:"for oauth2, separated by spaces; left out: what the server asks for"`
 	OAuth2Issuer        *string                `json:"oauth2_issuer,omitzero" doc:"for oauth2: the exact issuer that is accepted, whatever metadata say"`
 	APIKeyHeader        *string                `json:"api_key_header,omitzero" doc:"for api_key"`
 	APIKeyValue         *secretText            `json:"api_key_value,omitzero" doc:"for api_key, sent as it is; never shown again, empty clears"`
@@ -263,7 +263,11 @@ func (c ServerChange) strayedSecrets(before, after configstore.Server) (problems
 
 // secretOrigins is where a client secret may be sent.
 func secretOrigins(s configstore.Server) (origins []string) {
-	for _, address := range []string{s.OAuth2TokenURL, s.OAuth2RevocationURL, s.OAuth2Issuer} {
+	token := s.OAuth2TokenURL
+	if token == "" { // which is discovered then, by asking the server
+		token = s.URL
+	}
+	for _, address := range []string{token, s.OAuth2RevocationURL, s.OAuth2Issuer} {
 		if address != "" {
 			origins = append(origins, origin(address))
 		}

@@ -19,7 +19,8 @@ import (
 // request is what a handler gets besides its input.
 type request struct {
 	caller  *caller.Identity
-	name    string // the path's parameter: the id of a server or token, or a user's name
+	name    string // the path's first parameter: the id of a server or token, a user's name, or a link
+	user    string // its second: a user's name
 	ifMatch precondition
 }
 
@@ -51,21 +52,31 @@ func (a *API) serve(route Route) httprouter.Handle {
 		front.SetRoute(r.Context(), route.Path)
 		req := &request{
 			caller:  caller.From(r.Context()),
-			name:    params.ByName(route.parameter()),
+			name:    params.ByName(route.parameter(0)),
+			user:    params.ByName(route.parameter(1)),
 			ifMatch: preconditionOf(r.Header["If-Match"]),
 		}
-		if !route.admits(req.caller.Role) {
+		if !route.Open && !route.admits(req.caller.Role) {
 			a.config.Refused(refusalReason(errForbidden))
 			a.fail(w, r, errForbidden)
 			return
 		}
 		out, err := route.endpoint.run(a, w, r, req)
-		if err != nil {
+		switch {
+		case err == nil:
+			a.answer(w, r, route.Status, out)
+		case route.page:
+			a.failVisibly(w, r, err)
+		default:
 			a.fail(w, r, err)
-			return
 		}
-		a.answer(w, r, route.Status, out)
 	}
+}
+
+// browsed makes an endpoint of a handler for browsers and providers, which send what others told them to: only the handler knows what of it matters.
+func browsed[Out any](do func(*API, *http.Request, *request) (Out, error)) endpoint {
+	run := func(a *API, _ http.ResponseWriter, r *http.Request, req *request) (any, error) { return do(a, r, req) }
+	return endpoint{in: reflect.TypeFor[nothing](), out: reflect.TypeFor[Out](), run: run}
 }
 
 func (r Route) admits(role caller.Role) bool {
@@ -88,8 +99,15 @@ type hiding interface{ hidden() []secret.Value }
 
 // answer writes an output. It is encoded whole before the first byte goes out.
 func (a *API) answer(w http.ResponseWriter, r *http.Request, status int, out any) {
-	if _, ok := out.(nothing); ok {
+	switch out := out.(type) {
+	case nothing:
 		w.WriteHeader(status)
+		return
+	case departure:
+		a.depart(w, status, out)
+		return
+	case page:
+		a.showPage(w, r, status, out)
 		return
 	}
 	body, err := encode(out)

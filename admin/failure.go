@@ -12,6 +12,7 @@ import (
 
 	"mcpsidecar/configstore"
 	"mcpsidecar/internal/caller"
+	"mcpsidecar/internal/credential"
 	"mcpsidecar/internal/front"
 	"mcpsidecar/policy"
 )
@@ -31,18 +32,21 @@ type Validation struct {
 
 // What handlers can say besides the sentinels of caller and configstore.
 var (
-	errNotFound   = errors.New("no such thing, or hidden")
-	errMethod     = errors.New("the route has no such method")
-	errForbidden  = errors.New("the role may not do this")
-	errChanged    = errors.New("the record is not the one that If-Match names")
-	errMediaType  = errors.New("the body is not declared as JSON")
-	errTooLarge   = errors.New("the body is too large")
-	errTooSlow    = errors.New("the body came too slowly")
-	errUnreadable = errors.New("the body broke off")
-	errNoJSON     = errors.New("the body is not JSON")
-	errNoObject   = errors.New("the body is not an object")
-	errTooDeep    = errors.New("the body is nested too deeply")
-	errTrailing   = errors.New("something follows the body's value")
+	errNotFound    = errors.New("no such thing, or hidden")
+	errMethod      = errors.New("the route has no such method")
+	errDisabled    = errors.New("the server is disabled")
+	errNotPrepared = errors.New("the server's sign-in cannot be prepared, and who asks is no admin")
+	errElsewhere   = errors.New("a page of another site sent the form")
+	errForbidden   = errors.New("the role may not do this")
+	errChanged     = errors.New("the record is not the one that If-Match names")
+	errMediaType   = errors.New("the body is not declared as JSON")
+	errTooLarge    = errors.New("the body is too large")
+	errTooSlow     = errors.New("the body came too slowly")
+	errUnreadable  = errors.New("the body broke off")
+	errNoJSON      = errors.New("the body is not JSON")
+	errNoObject    = errors.New("the body is not an object")
+	errTooDeep     = errors.New("the body is nested too deeply")
+	errTrailing    = errors.New("something follows the body's value")
 )
 
 // invalidError is a request whose fields are wrong.
@@ -119,6 +123,18 @@ var plain = []struct {
 	{errTooDeep, http.StatusBadRequest, "The body is nested too deeply."},
 	{errTrailing, http.StatusBadRequest, "The body must be one JSON object and nothing else."},
 
+	{errDisabled, http.StatusBadRequest, "The server is disabled."},
+	{errNotPrepared, http.StatusBadRequest, "The sign-in at this server cannot be prepared at present. Your admin can find out why."},
+	{errElsewhere, http.StatusForbidden, "This can only be done from the page behind the link."},
+	{credential.ErrNotOAuth2, http.StatusBadRequest, "The server does not use OAuth2: there is no account to connect."},
+	{credential.ErrState, http.StatusBadRequest, "This sign-in is unknown, was finished before, has expired, or was begun in another browser. Nothing was changed. Please begin again."},
+	{credential.ErrMalformed, http.StatusBadRequest, "The provider's answer is incomplete or says something twice. Nothing was changed. Please begin again."},
+	{credential.ErrIssuer, http.StatusBadRequest, "The answer comes from another provider than the one that was asked. Nothing was changed. If this happens again, tell your admin."},
+	{credential.ErrDenied, http.StatusBadRequest, "The provider did not let you in, or you did not allow the access. Nothing was changed."},
+	{credential.ErrChanged, http.StatusBadRequest, "The server was changed, or the connection was ended, while you signed in. Please begin again."},
+	{credential.ErrLink, http.StatusBadRequest, "This link is unknown, was used before, or has expired. Ask for a new one where you got it."},
+	{credential.ErrExchange, http.StatusBadGateway, "The provider did not give a token. Nothing was changed. Please try again; if this goes on, tell your admin."},
+
 	{configstore.ErrNotFound, http.StatusNotFound, "There is nothing here that you may see."},
 	{configstore.ErrConflict, http.StatusConflict, "The record was changed meanwhile: read it again."},
 	{configstore.ErrFull, http.StatusInsufficientStorage, "The disk is full: nothing was changed."},
@@ -137,6 +153,8 @@ func publicly(ctx context.Context, err error) (int, Failure) {
 		return http.StatusConflict, Failure{Message: "Another server has this slug.", Validations: []Validation{{"slug", "is taken"}}}
 	case errors.As(err, &wrong):
 		return http.StatusBadRequest, Failure{Message: "The request is not valid: nothing was changed.", Validations: validations(wrong.problems)}
+	case errors.Is(err, credential.ErrDiscovery):
+		return http.StatusBadRequest, Failure{Message: "It could not be found out how users sign in to the server: nothing was changed.", Detail: advice(err)}
 	case errors.As(err, &unreachable):
 		return http.StatusBadGateway, Failure{Message: "The server's tools cannot be told at present.", Detail: unreachable.why}
 	case errors.As(err, new(*unrecordedError)):
@@ -162,7 +180,7 @@ func validations(problems []policy.FieldError) []Validation {
 // expected says whether an error has an answer of its own, and is not merely something that went wrong.
 func expected(err error) bool {
 	status, _ := publicly(context.Background(), err)
-	return status < http.StatusInternalServerError || status == http.StatusInsufficientStorage
+	return status < http.StatusInternalServerError || status == http.StatusInsufficientStorage || status == http.StatusBadGateway
 }
 
 // fail answers with an error.
@@ -174,15 +192,34 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("WWW-Authenticate", "Bearer")
 	case http.StatusTooManyRequests:
 		header.Set("Retry-After", retryAfter(err))
-	case http.StatusMethodNotAllowed: // the router counts OPTIONS as allowed, which it is not
-		header.Set("Allow", strings.TrimSuffix(strings.ReplaceAll(header.Get("Allow"), "OPTIONS, ", ""), ", OPTIONS"))
+	case http.StatusMethodNotAllowed:
+		allowOnly(header)
 	}
+	a.logFailure(r, status, err)
+	body, _ := encode(failure)
+	writeJSON(w, status, body)
+}
+
+// failVisibly is fail for people: a page.
+func (a *API) failVisibly(w http.ResponseWriter, r *http.Request, err error) {
+	status, failure := publicly(r.Context(), err)
+	if status == http.StatusMethodNotAllowed {
+		allowOnly(w.Header())
+	}
+	a.logFailure(r, status, err)
+	a.failPage(w, r, status, failure)
+}
+
+// allowOnly takes out of Allow what the router counts as allowed and is not.
+func allowOnly(header http.Header) {
+	header.Set("Allow", strings.TrimSuffix(strings.ReplaceAll(header.Get("Allow"), "OPTIONS, ", ""), ", OPTIONS"))
+}
+
+func (a *API) logFailure(r *http.Request, status int, err error) {
 	if status >= http.StatusInternalServerError && status != http.StatusBadGateway { // which is the server's trouble, not ours
 		a.config.Logger.LogAttrs(r.Context(), slog.LevelError, "management request failed",
 			slog.String("request_id", front.RequestID(r.Context())), slog.String("method", r.Method), slog.Any("error", err))
 	}
-	body, _ := encode(failure)
-	writeJSON(w, status, body)
 }
 
 // retryAfter is whole seconds, rounded up: to come back a moment too early would only prolong the wait.

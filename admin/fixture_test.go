@@ -20,8 +20,10 @@ import (
 	"mcpsidecar/configstore"
 	"mcpsidecar/configstore/kv"
 	"mcpsidecar/configstore/kv/boltkv"
+	"mcpsidecar/discovery"
 	"mcpsidecar/internal/audit"
 	"mcpsidecar/internal/caller"
+	"mcpsidecar/internal/credential"
 	"mcpsidecar/internal/front"
 	"mcpsidecar/internal/outbound"
 	"mcpsidecar/internal/secret"
@@ -43,6 +45,8 @@ type fixture struct {
 	api     *admin.API
 	handler http.Handler
 	log     *bytes.Buffer
+	broker  *credential.Broker
+	allowed netip.Prefix // where servers may be, besides what is public
 	schemas *answerSchemas
 
 	mu      sync.Mutex
@@ -59,7 +63,15 @@ func open(t testing.TB) *fixture {
 
 func openOn(t testing.TB, engine kv.Engine) *fixture {
 	t.Helper()
-	f := &fixture{servers: &fakeServers{}, audit: &fakeAudit{}, log: &bytes.Buffer{}}
+	return openAt(t, engine, ourselves, netip.MustParsePrefix("10.1.0.0/16"))
+}
+
+// ourselves is where the fixture's sidecar is.
+const ourselves = "http://127.0.0.1:8080"
+
+func openAt(t testing.TB, engine kv.Engine, public string, allowed netip.Prefix) *fixture {
+	t.Helper()
+	f := &fixture{servers: &fakeServers{}, audit: &fakeAudit{}, log: &bytes.Buffer{}, allowed: allowed}
 	keyring, err := secret.NewKeyring()
 	must(t, err)
 	f.store, err = configstore.Open(t.Context(), configstore.Config{Engine: engine, Keyring: keyring})
@@ -67,6 +79,7 @@ func openOn(t testing.TB, engine kv.Engine) *fixture {
 	t.Cleanup(func() { f.store.Close() })
 	f.callers, err = caller.New(caller.Config{Bootstrap: rootToken, OnUser: f.store.EnsureUser})
 	must(t, err)
+	f.openBroker(t, public)
 	f.api = newAPI(t, f.config())
 	f.handler = front.Wrap(front.Config{Listen: "127.0.0.1:8080"}, f.api)
 	f.schemas = newAnswerSchemas(t, f)
@@ -74,10 +87,24 @@ func openOn(t testing.TB, engine kv.Engine) *fixture {
 	return f
 }
 
+// openBroker makes the real thing, towards the real network as far as it is allowed.
+func (f *fixture) openBroker(t testing.TB, public string) {
+	t.Helper()
+	client, err := outbound.New(outbound.Config{AllowPrivate: []netip.Prefix{f.allowed}})
+	must(t, err)
+	t.Cleanup(client.CloseIdleConnections)
+	found, err := discovery.New(discovery.Config{HTTP: client, FailureTTL: time.Nanosecond})
+	must(t, err)
+	t.Cleanup(found.Close)
+	f.broker, err = credential.New(credential.Config{Store: f.store, Discovery: found, HTTP: client, PublicURL: public})
+	must(t, err)
+	t.Cleanup(func() { f.broker.Close() })
+}
+
 func (f *fixture) config() admin.Config {
-	guard := outbound.NewGuard([]netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")})
+	guard := outbound.NewGuard([]netip.Prefix{f.allowed})
 	return admin.Config{
-		Store: f.store, Callers: f.callers, Servers: f.servers, Reload: f.reloaded, CheckURL: guard.CheckURL, Audit: f.audit,
+		Store: f.store, Callers: f.callers, Servers: f.servers, Accounts: f.broker, Reload: f.reloaded, CheckURL: guard.CheckURL, Audit: f.audit,
 		Refused: f.refuse, Version: "test", Logger: slog.New(slog.NewTextHandler(&lockedWriter{to: f.log, mu: &f.mu}, nil)),
 	}
 }

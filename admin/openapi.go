@@ -57,11 +57,11 @@ func orElse(text, other string) string {
 
 // templated is the route's path as OpenAPI spells it.
 func (r Route) templated() string {
-	name := r.parameter()
-	if name == "" {
-		return r.Path
+	path := r.Path
+	for _, name := range r.parameters() {
+		path = strings.Replace(path, ":"+name, "{"+name+"}", 1)
 	}
-	return strings.Replace(r.Path, ":"+name, "{"+name+"}", 1)
+	return path
 }
 
 func (s *schemas) operation(route Route, failure object) object {
@@ -74,8 +74,12 @@ func (s *schemas) operation(route Route, failure object) object {
 	if parameters := s.parameters(route); len(parameters) > 0 {
 		operation["parameters"] = parameters
 	}
+	if route.Open {
+		operation["security"] = []any{}
+	}
 	if route.takesBody() {
-		operation["requestBody"] = object{"required": true, "content": content(s.of(route.endpoint.in, true))}
+		_, optional := reflect.Zero(route.endpoint.in).Interface().(interface{ bodyless() })
+		operation["requestBody"] = object{"required": !optional, "content": content(s.of(route.endpoint.in, true))}
 	}
 	return operation
 }
@@ -91,6 +95,8 @@ func (r Route) operationID() string {
 
 func (r Route) roles() string {
 	switch {
+	case r.Open:
+		return "none is needed"
 	case r.Admin:
 		return "admin"
 	case r.Agents:
@@ -105,12 +111,12 @@ func (r Route) takesInput() bool { return r.endpoint.in != reflect.TypeFor[nothi
 
 // conditional says whether the route heeds If-Match.
 func (r Route) conditional() bool {
-	return strings.Contains(r.Path, "/servers/:") && (r.Method == http.MethodPatch || r.Method == http.MethodDelete || strings.HasSuffix(r.Path, "/approve"))
+	return strings.HasPrefix(r.Path, "/api/") && strings.Contains(r.Path, "/servers/:") && (r.Method == http.MethodPatch || r.Method == http.MethodDelete && len(r.parameters()) == 1 && !strings.Contains(r.Path, "/oauth2/") || strings.HasSuffix(r.Path, "/approve"))
 }
 
 func (s *schemas) parameters(route Route) []any {
 	var parameters []any
-	if name := route.parameter(); name != "" {
+	for _, name := range route.parameters() {
 		parameters = append(parameters, object{"name": name, "in": "path", "required": true, "schema": object{"type": "string"}})
 	}
 	if route.conditional() {
@@ -134,16 +140,33 @@ func content(schema object) object { return object{"application/json": object{"s
 
 // responses lists the success and every failure that the kind of route can meet; whatever else may happen has the same shape.
 func (s *schemas) responses(route Route, failure object) object {
+	responses := object{strconv.Itoa(route.Status): s.success(route)}
+	failures := content(failure)
+	if route.page {
+		failures = pageContent
+	}
+	for _, status := range route.failures() {
+		responses[strconv.Itoa(status)] = object{"description": http.StatusText(status), "content": failures}
+	}
+	responses["default"] = object{"description": "any other failure", "content": failures}
+	return responses
+}
+
+var pageContent = object{"text/html": object{"schema": object{"type": "string"}}}
+
+func (s *schemas) success(route Route) object {
 	success := object{"description": http.StatusText(route.Status)}
-	if route.Status != http.StatusNoContent {
+	switch route.endpoint.out {
+	case reflect.TypeFor[nothing]():
+	case reflect.TypeFor[page]():
+		success["content"] = pageContent
+	case reflect.TypeFor[departure]():
+		uri := object{"schema": object{"type": "string", "format": "uri"}}
+		success["headers"] = object{"Location": uri, "Set-Cookie": object{"schema": object{"type": "string"}}}
+	default:
 		success["content"] = content(s.output(route.endpoint.out))
 	}
-	responses := object{strconv.Itoa(route.Status): success}
-	for _, status := range route.failures() {
-		responses[strconv.Itoa(status)] = object{"description": http.StatusText(status), "content": content(failure)}
-	}
-	responses["default"] = object{"description": "any other failure", "content": content(failure)}
-	return responses
+	return success
 }
 
 // output is the schema of an answer; the document itself is any object.
@@ -156,9 +179,15 @@ func (s *schemas) output(t reflect.Type) object {
 }
 
 func (r Route) failures() []int {
-	statuses := []int{http.StatusUnauthorized, http.StatusTooManyRequests, http.StatusServiceUnavailable}
-	if !r.Agents {
+	statuses := []int{http.StatusServiceUnavailable}
+	if !r.Open {
+		statuses = append(statuses, http.StatusUnauthorized, http.StatusTooManyRequests)
+	}
+	if !r.Agents && !r.Open || strings.HasSuffix(r.Path, "/link") || r.endpoint.out == reflect.TypeFor[departure]() {
 		statuses = append(statuses, http.StatusForbidden)
+	}
+	if r.page || r.endpoint.out == reflect.TypeFor[departure]() || strings.HasSuffix(r.Path, "/rediscover") {
+		statuses = append(statuses, http.StatusBadRequest)
 	}
 	if r.takesInput() {
 		statuses = append(statuses, http.StatusBadRequest)
@@ -166,16 +195,16 @@ func (r Route) failures() []int {
 	if r.takesBody() {
 		statuses = append(statuses, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
-	if r.parameter() != "" {
+	if r.parameter(0) != "" {
 		statuses = append(statuses, http.StatusNotFound)
 	}
 	if r.conditional() {
 		statuses = append(statuses, http.StatusPreconditionFailed)
 	}
-	if r.Method != http.MethodGet && !strings.HasSuffix(r.Path, "/test") {
+	if (r.Method != http.MethodGet || r.once) && !strings.HasSuffix(r.Path, "/test") {
 		statuses = append(statuses, http.StatusInsufficientStorage)
 	}
-	if r.takesBody() && strings.Contains(r.Path, "/servers") && !r.beside || strings.HasSuffix(r.Path, "/approve") {
+	if r.takesBody() && strings.Contains(r.Path, "/servers") && !r.beside && !strings.HasSuffix(r.Path, "/link") || strings.HasSuffix(r.Path, "/approve") {
 		statuses = append(statuses, http.StatusConflict)
 	}
 	return statuses

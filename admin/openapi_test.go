@@ -87,7 +87,13 @@ func (s *answerSchemas) check(t testing.TB, method, path string, a *answer) {
 	if a.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%s: the answer may be cached", a.what)
 	}
-	if len(a.body) == 0 {
+	if len(a.body) == 0 || method == "HEAD" { // which no connection would carry
+		return
+	}
+	if s.page(method, path, a.status) {
+		if a.header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("%s: the page is %q", a.what, a.header.Get("Content-Type"))
+		}
 		return
 	}
 	if a.header.Get("Content-Type") != "application/json" {
@@ -110,6 +116,20 @@ func (s *answerSchemas) compile(t testing.TB, pointer string) *jsonschema.Schema
 	compiled, err := s.compiler.Compile("openapi.json#" + pointer)
 	must(t, err)
 	return compiled
+}
+
+// page says whether an answer is documented as a page; whatever is not below /api/ and not documented is one.
+func (s *answerSchemas) page(method, path string, status int) bool {
+	pointer := s.pointer(method, path, status)
+	if pointer == "/components/schemas/Failure" {
+		return !strings.HasPrefix(path, "/api/")
+	}
+	var node any = s.document
+	for token := range strings.SplitSeq(strings.TrimSuffix(pointer, "/"+escaped("application/json")+"/schema")[1:], "/") {
+		node = node.(map[string]any)[strings.NewReplacer("~1", "/", "~0", "~", "%7B", "{", "%7D", "}").Replace(token)]
+	}
+	_, page := node.(map[string]any)["text/html"]
+	return page
 }
 
 func (s *answerSchemas) pointer(method, path string, status int) string {
@@ -200,16 +220,17 @@ func wholeOperation(t *testing.T, path, method string, operation map[string]any,
 	}
 	successes := 0
 	for status, response := range member(operation, "responses") {
-		if status[0] == '2' {
+		if status[0] == '2' || status[0] == '3' {
 			successes++
 		}
 		response := response.(map[string]any)
-		if response["description"] == nil || (response["content"] == nil) != (status == "204") {
+		if response["description"] == nil || (response["content"] == nil) != (status == "204" || status[0] == '3') || (status[0] == '3') != (response["headers"] != nil) {
 			t.Errorf("%s: response %s is %v", what, status, response)
 		}
 	}
-	if successes != 1 || member(operation, "responses", "401") == nil {
-		t.Errorf("%s: there must be one success, and a 401", what)
+	_, open := operation["security"]
+	if successes != 1 || (member(operation, "responses", "401") == nil) != open {
+		t.Errorf("%s: there must be one success, and a 401 unless no token is needed", what)
 	}
 	if takes := method == "post" || method == "patch"; !takes && operation["requestBody"] != nil {
 		t.Errorf("%s takes a body", what)

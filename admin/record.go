@@ -84,7 +84,7 @@ func settable(s configstore.Server) map[string]any {
 }
 
 func computed(name string) bool {
-	return name == "id" || name == "created_at" || name == "updated_at" || name == "auth_connected" || strings.HasPrefix(name, "has_")
+	return name == "id" || name == "created_at" || name == "updated_at" || name == "auth_connected" || name == "connection" || strings.HasPrefix(name, "has_")
 }
 
 func revealed(headers map[string]secret.Value) map[string]string {

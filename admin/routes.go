@@ -3,6 +3,8 @@ package admin
 import (
 	"net/http"
 	"strings"
+
+	"mcpsidecar/internal/credential"
 )
 
 // Route is one route of the API; documents and tests range over them.
@@ -11,9 +13,12 @@ type Route struct {
 	Summary      string
 	Admin        bool // only role admin; otherwise admin and user
 	Agents       bool // agents, too
+	Open         bool // anybody, without a token
 	Status       int  // of success
 
 	endpoint endpoint
+	page     bool // failures are pages
+	once     bool // a GET that a HEAD must not stand in for
 	beside   bool // a fixed path where httprouter has a parameter; see API.beside
 }
 
@@ -33,7 +38,7 @@ func table() []Route {
 			routes = append(routes, route)
 		}
 	}
-	return append(routes, otherRoutes()...)
+	return append(append(routes, accountRoutes()...), otherRoutes()...)
 }
 
 func serverRoutes(prefix string) []Route {
@@ -48,6 +53,35 @@ func serverRoutes(prefix string) []Route {
 			Summary: "Change the given fields of a server; absent and null fields stay, empty ones are cleared", endpoint: handle((*API).updateServer)},
 		{Method: http.MethodDelete, Path: prefix + "/:id", Status: http.StatusNoContent, Admin: true,
 			Summary: "Delete a server and all that belongs to it", endpoint: handle((*API).deleteServer)},
+		{Method: http.MethodGet, Path: prefix + "/:id/oauth2/connect", Status: http.StatusTemporaryRedirect, once: true,
+			Summary: "Go to the server's provider, to connect the caller's account", endpoint: browsed((*API).connect)},
+	}
+}
+
+// accountRoutes are what differs between the two prefixes, and what only we have.
+func accountRoutes() []Route {
+	return []Route{
+		{Method: http.MethodGet, Path: referencePrefix + "/:id/oauth2/callback", Status: http.StatusOK, Open: true, page: true, once: true,
+			Summary: "Come back from a server's provider: the redirect URI, which providers know", endpoint: browsed((*API).callback)},
+		{Method: http.MethodDelete, Path: referencePrefix + "/:id/oauth2/disconnect", Status: http.StatusNoContent,
+			Summary: "End the caller's connection to a server", endpoint: handle((*API).disconnectSilently)},
+		{Method: http.MethodDelete, Path: ownPrefix + "/:id/oauth2/disconnect", Status: http.StatusOK,
+			Summary: "End the caller's connection to a server, and say what became of the tokens", endpoint: handle((*API).disconnect)},
+		{Method: http.MethodPost, Path: ownPrefix + "/:id/oauth2/link", Status: http.StatusOK, Agents: true,
+			Summary: "Make a sign-in link, for a browser without a token", endpoint: handle((*API).newLink)},
+		{Method: http.MethodGet, Path: ownPrefix + "/:id/grants", Status: http.StatusOK, Admin: true,
+			Summary: "List who has connected an account to a server", endpoint: handle((*API).listGrants)},
+		{Method: http.MethodDelete, Path: ownPrefix + "/:id/grants/:user", Status: http.StatusOK, Admin: true,
+			Summary: "End a user's connection to a server", endpoint: handle((*API).deleteGrant)},
+		{Method: http.MethodPost, Path: ownPrefix + "/:id/rediscover", Status: http.StatusOK, Admin: true,
+			Summary: "Find out anew how users sign in to a server. If it has another provider by now, the connections end", endpoint: handle((*API).rediscover)},
+
+		{Method: http.MethodGet, Path: credential.LinkPath + ":link", Status: http.StatusOK, Open: true, page: true,
+			Summary: "Ask whether the account of a sign-in link shall be connected", endpoint: browsed((*API).showLink)},
+		{Method: http.MethodPost, Path: credential.LinkPath + ":link", Status: http.StatusSeeOther, Open: true, page: true,
+			Summary: "Use a sign-in link: go to the server's provider", endpoint: browsed((*API).openLink)},
+		{Method: http.MethodGet, Path: documentPath, Status: http.StatusOK, Open: true,
+			Summary: "Show the sidecar's Client ID Metadata Document", endpoint: browsed((*API).clientDocument)},
 	}
 }
 
@@ -85,12 +119,20 @@ func otherRoutes() []Route {
 	}
 }
 
-// parameter returns the name of the path's parameter, or nothing.
-func (r Route) parameter() string {
-	_, rest, found := strings.Cut(r.Path, "/:")
-	if !found {
-		return ""
+// parameters returns the names of the path's parameters, in their order.
+func (r Route) parameters() (names []string) {
+	for segment := range strings.SplitSeq(r.Path, "/") {
+		if name, ok := strings.CutPrefix(segment, ":"); ok {
+			names = append(names, name)
+		}
 	}
-	name, _, _ := strings.Cut(rest, "/")
-	return name
+	return names
+}
+
+// parameter returns the name of one of them, or nothing.
+func (r Route) parameter(i int) string {
+	if names := r.parameters(); i < len(names) {
+		return names[i]
+	}
+	return ""
 }

@@ -17,18 +17,19 @@ type Server struct {
 	Transport   string `json:"transport" enum:"streamable_http,sse," doc:"how the server speaks; empty unless the caller is an admin"`
 	URL         string `json:"url" doc:"where the server is; empty unless the caller is an admin"`
 
-	AuthType            string `json:"auth_type" enum:"none,oauth2,api_key,custom_headers" doc:"how the sidecar proves itself to the server"`
-	AuthConnected       bool   `json:"auth_connected" doc:"whether calls of this caller can be authenticated"`
-	OAuth2ClientID      string `json:"oauth2_client_id" doc:"empty unless the caller is an admin"`
-	HasOAuth2Secret     bool   `json:"has_oauth2_secret" doc:"whether a client secret is stored"`
-	OAuth2AuthURL       string `json:"oauth2_auth_url" doc:"empty unless the caller is an admin"`
-	OAuth2TokenURL      string `json:"oauth2_token_url" doc:"empty unless the caller is an admin"`
-	OAuth2RevocationURL string `json:"oauth2_revocation_url" doc:"empty unless the caller is an admin"`
-	OAuth2Scopes        string `json:"oauth2_scopes" doc:"separated by spaces; empty unless the caller is an admin"`
-	OAuth2Issuer        string `json:"oauth2_issuer" doc:"the pinned issuer; empty unless the caller is an admin"`
-	APIKeyHeader        string `json:"api_key_header" doc:"empty unless the caller is an admin"`
-	HasAPIKey           bool   `json:"has_api_key" doc:"whether an API key is stored"`
-	HasCustomHeaders    bool   `json:"has_custom_headers" doc:"whether custom headers are stored"`
+	AuthType            string      `json:"auth_type" enum:"none,oauth2,api_key,custom_headers" doc:"how the sidecar proves itself to the server"`
+	AuthConnected       bool        `json:"auth_connected" doc:"whether calls of this caller can be authenticated"`
+	Connection          *Connection `json:"connection,omitzero" doc:"how this caller stands with the server; left out unless auth_type is oauth2"`
+	OAuth2ClientID      string      `json:"oauth2_client_id" doc:"empty unless the caller is an admin"`
+	HasOAuth2Secret     bool        `json:"has_oauth2_secret" doc:"whether a client secret is stored"`
+	OAuth2AuthURL       string      `json:"oauth2_auth_url" doc:"empty unless the caller is an admin"`
+	OAuth2TokenURL      string      `json:"oauth2_token_url" doc:"empty unless the caller is an admin"`
+	OAuth2RevocationURL string      `json:"oauth2_revocation_url" doc:"empty unless the caller is an admin"`
+	OAuth2Scopes        string      `json:"oauth2_scopes" doc:"separated by spaces; empty unless the caller is an admin"`
+	OAuth2Issuer        string      `json:"oauth2_issuer" doc:"the pinned issuer; empty unless the caller is an admin"`
+	APIKeyHeader        string      `json:"api_key_header" doc:"empty unless the caller is an admin"`
+	HasAPIKey           bool        `json:"has_api_key" doc:"whether an API key is stored"`
+	HasCustomHeaders    bool        `json:"has_custom_headers" doc:"whether custom headers are stored"`
 
 	ToolAllowList   []string         `json:"tool_allow_list" doc:"original tool names or patterns with *; empty: all"`
 	ToolDenyList    []string         `json:"tool_deny_list" doc:"always wins"`
@@ -56,7 +57,7 @@ func (s Server) etag() string { return revisionTag(s.revision) }
 // Written is a server right after it was created or changed.
 type Written struct {
 	Server
-	Warnings []Validation `json:"warnings" doc:"entries of lists that match no tool of the server, as far as its tools are known"`
+	Warnings []Validation `json:"warnings" doc:"entries of lists that match no tool of the server, as far as its tools are known; and what else the change has brought about"`
 }
 
 func serverOf(s configstore.Server) Server {
@@ -64,7 +65,7 @@ func serverOf(s configstore.Server) Server {
 		ID: s.ID, DisplayName: s.DisplayName, Slug: s.Slug, Description: s.Description, IconURL: s.IconURL,
 		Transport: string(s.Transport), URL: s.URL,
 
-		AuthType: string(s.AuthType), AuthConnected: s.AuthType != configstore.AuthOAuth2, // no grants exist yet
+		AuthType:       string(s.AuthType),
 		OAuth2ClientID: s.OAuth2ClientID, HasOAuth2Secret: !s.OAuth2ClientSecret.IsZero(),
 		OAuth2AuthURL: s.OAuth2AuthURL, OAuth2TokenURL: s.OAuth2TokenURL, OAuth2RevocationURL: s.OAuth2RevocationURL,
 		OAuth2Scopes: s.OAuth2Scopes, OAuth2Issuer: s.OAuth2Issuer,

@@ -18,9 +18,14 @@ func (a *API) listServers(ctx context.Context, req *request, _ nothing) ([]Serve
 	}
 	shown := []Server{}
 	for _, server := range stored {
-		if visible(server, req.caller) {
-			shown = append(shown, shownTo(req.caller, server))
+		if !visible(server, req.caller) {
+			continue
 		}
+		one, err := a.shownTo(ctx, req.caller, server)
+		if err != nil {
+			return nil, err
+		}
+		shown = append(shown, one)
 	}
 	return shown, nil
 }
@@ -30,7 +35,7 @@ func (a *API) getServer(ctx context.Context, req *request, _ nothing) (Server, e
 	if err != nil {
 		return Server{}, err
 	}
-	return shownTo(req.caller, server), nil
+	return a.shownTo(ctx, req.caller, server)
 }
 
 // server returns the server that the path names, if the caller may know of it. What is hidden and what does not exist are one and the same error.
@@ -65,25 +70,28 @@ func canonicalID(text string) bool {
 
 // visible says whether a caller may know of a server: an admin of all of them, anybody else of those that policy lets its user see.
 func visible(server configstore.Server, who *caller.Identity) bool {
-	if who.Role == caller.Admin {
-		return true
-	}
+	return who.Role == caller.Admin || visibleTo(server, who.User)
+}
+
+// visibleTo says whether policy lets a user see a server.
+func visibleTo(server configstore.Server, user string) bool {
 	compiled, err := policy.Compile(server.Slug, server.Rules, nil)
 	if err != nil {
 		return false
 	}
 	decision := compiled.DecideServer(policy.Request{
-		User: who.User, Mode: policy.Act, Agent: policy.Root, Surface: policy.Tools,
+		User: user, Mode: policy.Act, Agent: policy.Root, Surface: policy.Tools,
 		Selection: policy.Selection{Given: true, Slugs: []string{server.Slug}},
 	})
 	return decision.Reason != policy.Disabled && decision.Reason != policy.NotVisible
 }
 
-func shownTo(who *caller.Identity, server configstore.Server) Server {
-	if who.Role == caller.Admin {
-		return serverOf(server)
+func (a *API) shownTo(ctx context.Context, who *caller.Identity, server configstore.Server) (Server, error) {
+	shown := serverOf(server)
+	if who.Role != caller.Admin {
+		shown = shown.redacted()
 	}
-	return serverOf(server).redacted()
+	return a.withConnection(ctx, who, server, shown)
 }
 
 func (a *API) createServer(ctx context.Context, req *request, in NewServer) (Written, error) {
@@ -91,16 +99,23 @@ func (a *API) createServer(ctx context.Context, req *request, in NewServer) (Wri
 	if err := a.fill(&server, in); err != nil {
 		return Written{}, err
 	}
+	found, discovered, err := a.discovered(ctx, server)
+	if err != nil {
+		return Written{}, err
+	}
 	change := audit.Change{Action: "create", Kind: "server", ID: server.ID, Slug: server.Slug, Fields: changedFields(configstore.Server{}, server)}
 	var stored configstore.Server
-	err := a.commit(ctx, req, change, func() (err error) {
+	err = a.commit(ctx, req, change, func() (err error) {
 		stored, err = a.config.Store.CreateServer(ctx, server)
 		return err
 	})
 	if err != nil {
 		return Written{}, err
 	}
-	return a.written(ctx, stored), nil
+	if discovered {
+		a.keep(ctx, found)
+	}
+	return a.written(ctx, req, stored, nil)
 }
 
 // fill makes a record of what a request says about a new server.
@@ -125,6 +140,11 @@ func (a *API) updateServer(ctx context.Context, req *request, in ServerChange) (
 	if err := apply(&after); err != nil { // what is wrong already need not be recorded, nor a transaction begun
 		return Written{}, err
 	}
+	found, discovered, err := a.rediscovered(ctx, before, after)
+	if err != nil {
+		return Written{}, err
+	}
+	warnings := a.misdirected(ctx, before, after)
 	change := audit.Change{Action: "update", Kind: "server", ID: before.ID, Slug: after.Slug, Fields: changedFields(before, after)}
 	var stored configstore.Server
 	err = a.commit(ctx, req, change, func() (err error) {
@@ -134,7 +154,10 @@ func (a *API) updateServer(ctx context.Context, req *request, in ServerChange) (
 	if err != nil {
 		return Written{}, err
 	}
-	return a.written(ctx, stored), nil
+	if discovered {
+		a.keep(ctx, found)
+	}
+	return a.written(ctx, req, stored, warnings)
 }
 
 func (a *API) deleteServer(ctx context.Context, req *request, _ nothing) (nothing, error) {
@@ -152,25 +175,32 @@ func (a *API) deleteServer(ctx context.Context, req *request, _ nothing) (nothin
 // warningGrace is how long an answer waits for the tools that the lists are held against. Warnings are a courtesy.
 const warningGrace = 2 * time.Second
 
-// written shows a server after a write. Only if its tools can be told soon are the lists held against them.
-func (a *API) written(ctx context.Context, server configstore.Server) Written {
-	written := Written{Server: serverOf(server), Warnings: []Validation{}}
+// written shows a server after a write, with warnings.
+func (a *API) written(ctx context.Context, req *request, server configstore.Server, warnings []policy.FieldError) (Written, error) {
+	shown, err := a.shownTo(ctx, req.caller, server)
+	if err != nil {
+		return Written{}, err
+	}
+	return Written{Server: shown, Warnings: validations(append(warnings, a.unmatched(ctx, server)...))}, nil
+}
+
+// unmatched are entries of lists that match no tool of a server. Only if its tools can be told soon are the lists held against them.
+func (a *API) unmatched(ctx context.Context, server configstore.Server) []policy.FieldError {
 	rules := server.Rules
 	if !rules.Enabled || len(rules.ToolAllowList)+len(rules.ToolDenyList)+len(rules.PlanTools) == 0 {
-		return written
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, warningGrace)
 	defer cancel()
 	present, err := a.config.Servers.Present(ctx, server.ID)
 	if err != nil {
-		return written
+		return nil
 	}
 	compiled, err := policy.Compile(server.Slug, rules, nil)
 	if err != nil {
-		return written
+		return nil
 	}
-	written.Warnings = validations(compiled.Unmatched(names(present.Tools)))
-	return written
+	return compiled.Unmatched(names(present.Tools))
 }
 
 func names(tools []PresentTool) []string {

@@ -59,7 +59,7 @@ func TestEveryWrongFieldIsNamedOnce(t *testing.T) {
 	root.post(servers, body(t, fields{"auth_type": "api_key", "api_key_header": " ", "api_key_value": canary})).wrong("api_key_header")
 	root.post(servers, body(t, fields{"auth_type": "api_key", "api_key_header": "X-Key", "api_key_value": " "})).wrong("api_key_value")
 	root.post(servers, body(t, fields{"auth_type": "custom_headers", "custom_headers": fields{}})).wrong("custom_headers")
-	root.post(servers, body(t, fields{"auth_type": "oauth2", "oauth2_client_id": "me"})).wrong("oauth2_auth_url", "oauth2_token_url")
+	root.post(servers, body(t, fields{"auth_type": "oauth2", "oauth2_client_id": "me", "oauth2_token_url": "https://as.example.com/t"})).wrong("oauth2_auth_url")
 	got := root.post(servers, body(t, fields{
 		"enabled": "yes", "display_name": "  ", "slug": "Not_A_Slug", "transport": "stdio", "url": "ftp://x", "auth_type": "magic", "availability": "sometimes",
 		"tool_allow_list": []string{""}, "tool_pinning": "loose", "expose": []string{"toolz"}, "timeout_ms": -1, "nonsense": true,
