@@ -54,6 +54,9 @@ func (b *Broker) prepare(ctx context.Context, server configstore.Server, find di
 	if errors.Is(err, configstore.ErrConflict) {
 		err = ErrChanged
 	}
+	if err == nil && known.Issuer != p.registration.Issuer { // the store has ended the grants of the other issuer
+		b.memory.dropServer(server.ID)
+	}
 	return p, err
 }
 

@@ -242,8 +242,12 @@ func newWorld(t *testing.T, options ...option) *world {
 	}
 	config := credential.Config{
 		Store: w.store, Discovery: w.directory, HTTP: &http.Client{Transport: w.provider}, PublicURL: public,
-		Logger:    slog.New(slog.NewJSONHandler(&syncWriter{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-		Refreshed: func(_ string, result credential.Result) { w.mu.Lock(); w.results = append(w.results, result); w.mu.Unlock() },
+		Logger: slog.New(slog.NewJSONHandler(&syncWriter{w: w.log}, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Refreshed: func(_ string, result credential.Result) {
+			w.mu.Lock()
+			w.results = append(w.results, result)
+			w.mu.Unlock()
+		},
 	}
 	for _, option := range options {
 		option(w, &config)

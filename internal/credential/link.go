@@ -5,11 +5,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"mcpsidecar/configstore"
+	"mcpsidecar/internal/secret"
 )
 
 // LinkPath is where links lead, below the public URL; the text of the link follows.
@@ -98,7 +98,7 @@ type linkCache struct {
 
 type cachedLink struct {
 	scopes  []string
-	text    string
+	text    secret.Value
 	expires time.Time
 }
 
@@ -109,7 +109,8 @@ func (c *linkCache) find(k key, scopes []string) (text string, hash [32]byte) {
 	if !there || !slices.Equal(link.scopes, scopes) || time.Until(link.expires) < reuse {
 		return "", hash
 	}
-	return link.text, sha256.Sum256([]byte(link.text))
+	text = link.text.Reveal()
+	return text, sha256.Sum256([]byte(text))
 }
 
 func (c *linkCache) keep(k key, scopes []string, text string, expires time.Time) {
@@ -123,7 +124,7 @@ func (c *linkCache) keep(k key, scopes []string, text string, expires time.Time)
 	if c.links == nil || len(c.links) >= configstore.MaxPending {
 		c.links = map[key]cachedLink{}
 	}
-	c.links[k] = cachedLink{slices.Clone(scopes), strings.Clone(text), expires}
+	c.links[k] = cachedLink{slices.Clone(scopes), secret.New(text), expires}
 }
 
 func (c *linkCache) drop(k key) {

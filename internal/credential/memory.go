@@ -128,6 +128,17 @@ func (m *memory) drop(k key) {
 	m.grants.Delete(k)
 }
 
+// dropServer forgets all grants for a server.
+func (m *memory) dropServer(id string) {
+	m.grants.Range(func(k, _ any) bool {
+		if k.(key).ServerID == id {
+			m.drop(k.(key))
+		}
+		return true
+	})
+	m.stale()
+}
+
 // stale makes what is being read be read again.
 func (m *memory) stale() {
 	m.mu.Lock()

@@ -105,6 +105,8 @@ func (b *Broker) fly(k key, seen *held, why reason) (*held, error) {
 	for attempt := 1; ; attempt++ {
 		h, refused, err := b.refresh(ctx, k, seen)
 		switch {
+		case err != nil && ctx.Err() != nil: // the store's words for that help nobody
+			return nil, ErrUnavailable
 		case err != nil:
 			return nil, err
 		case refused == nil:

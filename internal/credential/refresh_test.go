@@ -177,7 +177,9 @@ func TestResourceIsAskedForAlways(t *testing.T) { // O-08
 }
 
 func TestFaultsThatPass(t *testing.T) {
-	broken := func(*http.Request, url.Values) (*http.Response, error) { return nil, errors.New("secret words of a network") }
+	broken := func(*http.Request, url.Values) (*http.Response, error) {
+		return nil, errors.New("secret words of a network")
+	}
 	hang := func(r *http.Request, _ url.Values) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
@@ -312,7 +314,11 @@ func TestExpiresIn(t *testing.T) {
 				if c.life != "" {
 					body += `,"expires_in":` + c.life
 				}
-				w.provider.set(func(p *provider) { p.faults = []fault{answers(200, body+`}`)}; p.refresh["refresh-0"] = true; p.life = c.life })
+				w.provider.set(func(p *provider) {
+					p.faults = []fault{answers(200, body+`}`)}
+					p.refresh["refresh-0"] = true
+					p.life = c.life
+				})
 				w.connect("alice")
 				expires := w.is("alice", credential.StateConnected).Expires
 				switch {
