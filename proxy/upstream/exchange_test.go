@@ -263,8 +263,10 @@ func TestBodyIsOutOfReachAfterClose(t *testing.T) {
 		c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			if r.Header.Get("Mcp-Method") == "tools/call" {
 				body = r.Body
-				io.ReadFull(body, make([]byte, 100))
-				return respond(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`), nil
+				start := make([]byte, 100)
+				io.ReadFull(body, start)
+				id, _, _ := bytes.Cut(bytes.TrimPrefix(start, []byte(`{"jsonrpc":"2.0","id":`)), []byte(","))
+				return respond(200, "application/json", `{"jsonrpc":"2.0","id":`+string(id)+`,"result":{}}`), nil
 			}
 			text, _ := io.ReadAll(r.Body)
 			m, _ := rpc.Read(text)

@@ -112,9 +112,9 @@ func FuzzAnswer(f *testing.F) {
 		if code < 200 || code > 599 {
 			return
 		}
-		says := func(r *http.Request) *http.Response {
-			response := respond(code, contentType, string(body))
-			return response
+		asked := "" // the id of the call
+		says := func(m rpc.Message) *http.Response { // the id of what is asked stands for 1
+			return respond(code, contentType, strings.ReplaceAll(string(body), `"id":1`, `"id":`+string(m.ID)))
 		}
 		s := connect(t, "http://fake.test", limits(upstream.Limits{Message: 1 << 16, Pages: 3}), func(c *upstream.Config) {
 			c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
@@ -128,7 +128,8 @@ func FuzzAnswer(f *testing.F) {
 				case era == 2 && m.Method == "server/discover":
 					return respond(200, "application/json", answerTo(m, `{"supportedVersions":["2026-07-28"]}`)), nil
 				}
-				return says(r), nil
+				asked = string(m.ID)
+				return says(m), nil
 			})}
 		})
 		e, err := s.Do(t.Context(), toolCall)
@@ -137,7 +138,7 @@ func FuzzAnswer(f *testing.F) {
 			if m, err = e.Next(); err != nil {
 				break
 			}
-			if m.Kind == rpc.Response && string(m.ID) != string(e.Token()) && string(m.ID) != "1" {
+			if m.Kind == rpc.Response && string(m.ID) != asked {
 				t.Fatalf("the answer has the id %s", m.ID)
 			}
 			if n > len(body) {
