@@ -43,7 +43,7 @@ func (t *turn) account() {
 	if t.record.Tool == "" {
 		return
 	}
-	if t.server != nil {
+	if t.server != nil && t.message.Method == "tools/call" {
 		meter.Tool(t.record.Tool, outcome)
 	}
 	r := &t.record

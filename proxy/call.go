@@ -106,7 +106,9 @@ type target struct {
 	tool   *listedTool // nil: the server has none of that name, or err
 	way    *access
 	signIn bool  // the user has to connect an account before anything can be called
-	err    error // the server's tools cannot be known now
+	known  bool  // of prompts and resources: the server has it
+	silent bool  // the answer is empty, and nobody is asked for it
+	err    error // what the server has cannot be known now
 }
 
 // resolve finds the server and the tool of a name.
@@ -164,24 +166,34 @@ func (t *turn) passing(s *server) context.Context {
 
 // refuse answers a call that policy does not allow, exactly as one of a tool that does not exist.
 func (t *turn) refuse(name string, decision policy.Decision) {
+	t.deny(decision, failUnknownTool(name))
+}
+
+// deny answers what policy does not allow as if it did not exist.
+func (t *turn) deny(decision policy.Decision, unknown *failure) {
 	t.recordDecision(decision)
 	if t.server != nil {
 		t.server.meter.Denied(string(decision.Reason))
 	} else {
 		t.proxy.all.Denied(string(decision.Reason))
 	}
-	t.fail(failUnknownTool(name))
+	t.fail(unknown)
 	t.outcome = outcomeDenied
 }
 
 // forward makes an allowed call.
 func (t *turn) forward(to *target, c call) {
-	s := to.server
-	out, f := t.prepare(s, to.tool, c)
+	out, f := t.prepare(to.server, to.tool, c)
 	if f != nil {
 		t.fail(f)
 		return
 	}
+	t.perform(to, out)
+}
+
+// perform makes a request that is allowed and prepared.
+func (t *turn) perform(to *target, out upstream.Call) {
+	s := to.server
 	if !s.link.acquire() {
 		t.trouble(&upstream.Failure{Kind: upstream.Canceled, Slug: s.slug, Err: errLinkEnded})
 		return

@@ -20,6 +20,7 @@ const (
 	codeMethodNotFound     = -32601
 	codeInvalidParams      = -32602
 	codeInternal           = -32603
+	codeResourceNotFound   = -32002 // until 2025-11-25
 	codeHeaderMismatch     = -32020
 	codeMissingCapability  = -32021
 	codeUnsupportedVersion = -32022
@@ -68,6 +69,27 @@ func failMeta(message string) *failure {
 // failUnknownTool is the one answer for a tool that does not exist and for one that is denied.
 func failUnknownTool(name string) *failure {
 	return failInvalidParams("Unknown tool: " + clip(name))
+}
+
+// failUnknownPrompt is the one answer for a prompt that does not exist and for one that is denied.
+func failUnknownPrompt(name string) *failure {
+	return failInvalidParams("Unknown prompt: " + clip(name))
+}
+
+// failUnknownResource is the same for resources; each era has a code of its own (2026-07-28, changelog).
+func (t *turn) failUnknownResource(uri string) *failure {
+	code := codeInvalidParams
+	if !t.modern {
+		code = codeResourceNotFound
+	}
+	f := fail(http.StatusOK, http.StatusOK, code, "Resource not found")
+	f.rpc.Data = append(rpc.AppendString([]byte(`{"uri":`), uri), '}')
+	return f
+}
+
+// failServer is for a server that could not be asked, or did not answer, where there is no result that could say so.
+func failServer(sentence string) *failure {
+	return fail(http.StatusOK, http.StatusOK, codeInternal, sentence)
 }
 
 func failMethod(method string) *failure {

@@ -43,6 +43,7 @@ type keeper[V any] struct {
 	notBefore time.Time     // no fetch before this
 	penalty   time.Duration // the next one
 	eager     time.Time     // the last extra fetch
+	outdated  bool          // the server has changed its list since the fetch under way began
 	closed    bool
 }
 
@@ -173,13 +174,19 @@ func (k *keeper[V]) forgive() {
 	k.failure, k.penalty, k.notBefore = nil, 0, time.Time{}
 }
 
-// lapse makes the list too old at once and fetches it anew: the server says that it is another.
+// lapse makes the list too old at once and fetches it anew: the server says that it is another. A list that nobody has asked for yet stays unknown.
 func (k *keeper[V]) lapse() {
-	if have := k.current.Load(); have != nil {
-		k.current.CompareAndSwap(have, &kept[V]{list: have.list})
+	k.mu.Lock()
+	have, under := k.current.Load(), k.fetching != nil
+	if have != nil {
+		k.current.Store(&kept[V]{list: have.list})
 	}
-	k.forgive()
-	k.start(context.Background(), k.p.now())
+	k.outdated = under
+	k.mu.Unlock()
+	if have != nil && !under {
+		k.forgive()
+		k.start(context.Background(), k.p.now())
+	}
 }
 
 // run fetches once, on nobody's time but its own.
@@ -199,20 +206,29 @@ func (k *keeper[V]) settle(f *fetch[V]) {
 		k.failed(f.err, now)
 		return
 	}
+	k.mu.Lock()
+	outdated := k.outdated
+	have := &kept[V]{list: f.list, expires: now.Add(lifetime(f.ttl))}
+	if outdated {
+		have.expires = time.Time{}
+	}
+	before := k.current.Swap(have)
+	k.fetching, k.failure, k.penalty, k.outdated = nil, nil, 0, false
+	k.mu.Unlock()
 	var old *V
-	if before := k.current.Swap(&kept[V]{list: f.list, expires: now.Add(lifetime(f.ttl))}); before != nil {
+	if before != nil {
 		old = before.list
 	}
-	k.mu.Lock()
-	k.fetching, k.failure, k.penalty = nil, nil, 0
-	k.mu.Unlock()
 	k.took(old, f.list)
+	if outdated {
+		k.start(context.Background(), now)
+	}
 }
 
 func (k *keeper[V]) failed(err error, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.fetching, k.failure = nil, err
+	k.fetching, k.failure, k.outdated = nil, err, false
 	k.penalty = min(max(2*k.penalty, penaltyFor(err)), maxPenalty)
 	k.notBefore = now.Add(k.penalty)
 	k.tellAge(now)

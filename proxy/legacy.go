@@ -32,7 +32,9 @@ func (t *turn) serveLegacy(p params) {
 	case "logging/setLevel":
 		t.setLevel(p)
 	default:
-		t.fail(failMethod(t.message.Method))
+		if !t.serveSurface(p) {
+			t.fail(failMethod(t.message.Method))
+		}
 	}
 }
 

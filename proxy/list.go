@@ -80,7 +80,7 @@ func atHand[V any](ctx context.Context, p *Proxy, sc *scope, surface policy.Surf
 	return parts, missing
 }
 
-// toolsOf, promptsOf and resourcesOf pick one of a server's lists.
+// toolsOf picks one of a server's lists.
 func toolsOf(ls *lists) *keeper[view] { return &ls.tools }
 
 // fragments keeps the rendered tools of a list for the four ways in which they can be asked for.

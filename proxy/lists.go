@@ -12,6 +12,7 @@ import (
 	"mcpsidecar/proxy/catalog"
 	"mcpsidecar/proxy/intent"
 	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/surface"
 	"mcpsidecar/proxy/upstream"
 )
 
@@ -32,6 +33,8 @@ type view struct {
 	byExposed map[string]*listedTool
 	ordered   []*listedTool // by exposed name
 	fetched   time.Time
+
+	interfaces func() map[string]bool // URIs that the tools name as their user interfaces
 }
 
 // lists keeps what a server lists for one credential, and listens for its changes.
@@ -42,7 +45,9 @@ type lists struct {
 	meter *metrics.Server
 	conn  *upstream.Conn
 
-	tools keeper[view]
+	tools     keeper[view]
+	prompts   keeper[surface.List]
+	resources keeper[resources]
 
 	fragments fragments
 
@@ -59,6 +64,8 @@ func newLists(p *Proxy, a *access) *lists {
 	ls := &lists{p: p, link: a.link, meter: a.link.meter}
 	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Notify: ls.notified})
 	ls.tools = keeper[view]{p: p, slug: a.link.slug, what: "tools", fetch: ls.fetchTools, took: ls.tookTools, late: ls.toolsAge, touch: ls.touch}
+	ls.prompts = keeper[surface.List]{p: p, slug: a.link.slug, what: "prompts", fetch: ls.fetchPrompts, took: ls.tookPrompts, touch: ls.touch}
+	ls.resources = keeper[resources]{p: p, slug: a.link.slug, what: "resources", fetch: ls.fetchResources, took: ls.tookResources, touch: ls.touch}
 	return ls
 }
 
@@ -74,7 +81,11 @@ func (ls *lists) touch(now time.Time) {
 }
 
 // forgive ends penalties: an admin has changed something.
-func (ls *lists) forgive() { ls.tools.forgive() }
+func (ls *lists) forgive() {
+	ls.tools.forgive()
+	ls.prompts.forgive()
+	ls.resources.forgive()
+}
 
 // connect has the server say what it offers, if it has not yet.
 func (ls *lists) connect(ctx context.Context) (*offers, error) {
@@ -124,6 +135,7 @@ func newView(slug string, built *catalog.Catalog, fetched time.Time) *view {
 		v.ordered = append(v.ordered, listed)
 	}
 	sortExposed(v.ordered)
+	v.interfaces = sync.OnceValue(func() map[string]bool { return interfacesOf(v.ordered) })
 	return v
 }
 
@@ -197,8 +209,13 @@ func (ls *lists) listen() {
 
 // notified hears what the server says of its own accord.
 func (ls *lists) notified(m rpc.Message) {
-	if m.Method == "notifications/tools/list_changed" {
+	switch m.Method {
+	case methodToolsChanged:
 		ls.tools.lapse()
+	case methodPromptsChanged:
+		ls.prompts.lapse()
+	case methodResourcesChanged:
+		ls.resources.lapse()
 	}
 }
 
@@ -215,6 +232,8 @@ func (ls *lists) sweep() {
 
 func (ls *lists) close() {
 	ls.tools.close()
+	ls.prompts.close()
+	ls.resources.close()
 	ls.mu.Lock()
 	ls.closed = true
 	if ls.stopListing != nil {

@@ -5,7 +5,7 @@ import (
 )
 
 // capabilities are what we offer, to every client alike: nothing of a server is asked before its first use.
-const capabilities = `{"tools":{"listChanged":true},"logging":{}}`
+const capabilities = `{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true},"completions":{},"logging":{}}`
 
 // serveModern answers a client that sends its metadata with every request (2026-07-28).
 func (t *turn) serveModern(p params) {
@@ -28,7 +28,9 @@ func (t *turn) serveModern(p params) {
 	case "subscriptions/listen":
 		t.subscribe()
 	default:
-		t.fail(failMethod(t.message.Method))
+		if !t.serveSurface(p) {
+			t.fail(failMethod(t.message.Method))
+		}
 	}
 }
 

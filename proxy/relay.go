@@ -23,7 +23,7 @@ func (t *turn) relay(ctx context.Context, conn *upstream.Conn, ex *upstream.Exch
 			t.answer(conn, ex.Era(), &m)
 			return
 		case rpc.ErrorResponse:
-			t.answerError(m.Error)
+			t.answerError(t.errorFor(ex.Era(), m.Error))
 			return
 		case rpc.Request:
 			t.decline(ctx, ex, m)
@@ -220,7 +220,7 @@ func (t *turn) translate(conn *upstream.Conn, era upstream.Era, m *rpc.Message) 
 	case t.modern:
 		return t.modernise(conn, m), true
 	}
-	return legacise(m)
+	return t.legacise(m)
 }
 
 // modernise adds what every modern result has: its type, and who the server is.
@@ -229,6 +229,7 @@ func (t *turn) modernise(conn *upstream.Conn, m *rpc.Message) [][]byte {
 	if m.Find("resultType") != nil {
 		head = []byte{'{'}
 	}
+	head = t.appendCaching(head, m)
 	if info := conn.ServerInfo(); info != nil && m.Find("_meta") == nil {
 		head = append(head[:len(head):len(head)], `,"_meta":{"`+metaServerInfo+`":`...)
 		head = append(append(head, info...), '}')
@@ -244,7 +245,7 @@ func (t *turn) modernise(conn *upstream.Conn, m *rpc.Message) [][]byte {
 }
 
 // legacise takes away what a legacy client would not know. A result that is not complete cannot be shown to it.
-func legacise(message *rpc.Message) (pieces [][]byte, ok bool) {
+func (t *turn) legacise(message *rpc.Message) (pieces [][]byte, ok bool) {
 	members, err := message.Members(make([]rpc.Member, 0, 6))
 	if err != nil {
 		return nil, false
@@ -257,6 +258,10 @@ func legacise(message *rpc.Message) (pieces [][]byte, ok bool) {
 				return nil, false
 			}
 			continue
+		case "ttlMs", "cacheScope":
+			if t.message.Method == "resources/read" {
+				continue
+			}
 		case "_meta":
 			if m.Value = withoutServerInfo(m.Value); m.Value == nil {
 				continue

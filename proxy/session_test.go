@@ -177,7 +177,7 @@ func (c *client) listen(ctx context.Context) (events <-chan string) {
 	c.rig.t.Helper()
 	request := c.request(http.MethodGet, nil)
 	if c.era == "modern" {
-		request = c.asked("subscriptions/listen", "", `"notifications":{"toolsListChanged":true,"promptsListChanged":true}`, "")
+		request = c.asked("subscriptions/listen", "", `"notifications":{"toolsListChanged":true,"somethingElse":true}`, "")
 	}
 	response, err := http.DefaultClient.Do(request.WithContext(ctx))
 	if err != nil {

@@ -42,6 +42,8 @@ func (t *turn) offerSignIn(s *server, scopes []string, asked bool) {
 		t.askToOpen(link, "To use "+s.slug+", connect your account.")
 	case !t.modern && t.version == newestLegacy && opensURLs(t.session.sealed.Capabilities):
 		t.fail(failURLElicitation(link, "To use "+s.slug+", connect your account.", t.requestID()))
+	case t.message.Method != "tools/call":
+		t.fail(failServer(message))
 	default:
 		t.result(signInResult(s.slug, link, message+" The call was not made; repeat it afterwards.", true))
 	}

@@ -121,6 +121,15 @@ func (s *server) decideSurface(question policy.Request, surface policy.Surface) 
 	return s.policy.DecideSurface(question)
 }
 
+// decideUse asks the policy about one prompt or resource.
+func (s *server) decideUse(question policy.Request, surface policy.Surface, name string) policy.Decision {
+	if s.policy == nil {
+		return policy.Decision{Reason: policy.Disabled}
+	}
+	question.Surface, question.Name, question.Known = surface, name, true
+	return s.policy.Decide(question)
+}
+
 // decide asks the policy about one tool; tool is nil if the server has none of that name.
 func (s *server) decide(question policy.Request, name string, t *listedTool) policy.Decision {
 	if s.policy == nil {

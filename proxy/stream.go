@@ -36,11 +36,11 @@ func (t *turn) get() {
 	}
 	defer t.session.closeStream()
 	t.startStream()
-	t.follow(t.session.over, t.flushHead, func() error {
+	t.follow(t.session.over, t.flushHead, func(method string) error {
 		if !primary {
 			return nil // a message goes to one stream only
 		}
-		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`), true)
+		return t.event([]byte(`{"jsonrpc":"2.0","method":"`+method+`"}`), true)
 	})
 }
 
@@ -51,37 +51,49 @@ func (t *turn) subscribe() {
 		t.fail(failInvalidParams("notifications must say what to listen for"))
 		return
 	}
-	tools := string(rpc.Find(wanted, "toolsListChanged")) == "true"
+	granted, methods := grant(wanted)
 	id := string(t.message.ID)
 	tag := `"_meta":{"` + metaSubscription + `":` + id + `}`
-	granted := `{}`
-	if tools {
-		granted = `{"toolsListChanged":true}`
-	}
 	t.startStream()
 	t.outcome = outcomeOK
 	acknowledge := func() error {
 		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+granted+`}}`), true)
 	}
-	graceful := t.follow(nil, acknowledge, func() error {
-		if !tools {
+	graceful := t.follow(nil, acknowledge, func(method string) error {
+		if !slices.Contains(methods, method) {
 			return nil
 		}
-		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed","params":{`+tag+`}}`), true)
+		return t.event([]byte(`{"jsonrpc":"2.0","method":"`+method+`","params":{`+tag+`}}`), true)
 	})
 	if graceful {
 		t.event([]byte(`{"jsonrpc":"2.0","id":`+id+`,"result":{"resultType":"complete",`+tag+`}}`), true)
 	}
 }
 
-// follow opens a stream, keeps it open, and calls changed whenever the caller's list is another; graceful says that it was we who ended it. What changes after the client knows that the stream is open is told.
-func (t *turn) follow(over <-chan struct{}, open, changed func() error) (graceful bool) {
+// grant is what of a client's wishes we can fulfil, and the notifications that do.
+func grant(wanted []byte) (granted string, methods []string) {
+	for _, wish := range []struct{ name, method string }{
+		{"toolsListChanged", methodToolsChanged}, {"promptsListChanged", methodPromptsChanged}, {"resourcesListChanged", methodResourcesChanged},
+	} {
+		if string(rpc.Find(wanted, wish.name)) != "true" {
+			continue
+		}
+		if methods != nil {
+			granted += ","
+		}
+		granted, methods = granted+`"`+wish.name+`":true`, append(methods, wish.method)
+	}
+	return "{" + granted + "}", methods
+}
+
+// follow opens a stream, keeps it open, and calls changed with a notification for each of the caller's lists that is another; graceful says that it was we who ended it. What changes after the client knows that the stream is open is told.
+func (t *turn) follow(over <-chan struct{}, open func() error, changed func(method string) error) (graceful bool) {
 	t.leaveBusy()
 	t.proxy.config.Metrics.Streams(1)
 	defer t.proxy.config.Metrics.Streams(-1)
 	woken := t.proxy.hub.join()
 	defer t.proxy.hub.leave(woken)
-	last := t.proxy.visibleSignature(&t.scope)
+	last := t.proxy.visible(&t.scope)
 	if open() != nil {
 		return false
 	}
@@ -108,10 +120,13 @@ func (t *turn) follow(over <-chan struct{}, open, changed func() error) (gracefu
 			if !t.stillAllowed() {
 				return true
 			}
-			if next := t.proxy.visibleSignature(&t.scope); !sameLists(last, next) {
-				last = next
-				err = changed()
+			next := t.proxy.visible(&t.scope)
+			for _, method := range last.changedMethods(next) {
+				if err = changed(method); err != nil {
+					break
+				}
 			}
+			last = next
 		}
 		if err != nil {
 			return false

@@ -89,8 +89,12 @@ func (t *turn) result(body string) {
 	t.write(http.StatusOK, append(out, `}}`...))
 }
 
-// toolError answers a call with a result that tells the model what went wrong.
+// toolError answers a call with a result that tells the model what went wrong. What is no call of a tool has no such result, and gets an error.
 func (t *turn) toolError(sentence string) {
+	if t.message.Method != "tools/call" {
+		t.fail(failServer(sentence))
+		return
+	}
 	body := rpc.AppendString([]byte(`"content":[{"type":"text","text":`), sentence)
 	t.result(string(append(body, `}],"isError":true`...)))
 }
