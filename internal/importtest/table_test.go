@@ -47,7 +47,8 @@ var table = map[string]row{
 			"configstore":      "it is loaded with the records of servers",
 			"proxy/rpc":        "messages are read once and rebuilt from their own bytes",
 			"proxy/upstream":   "the way to a server",
-			"proxy/catalog":    "what a server lists",
+			"proxy/catalog":    "the tools that a server lists",
+			"proxy/surface":    "what else it lists",
 			"proxy/intent":     "calls are unwrapped",
 			"internal/caller":  "who asks",
 			"internal/audit":   "every call is recorded",
@@ -71,6 +72,13 @@ var table = map[string]row{
 			"proxy/intent": "a schema is wrapped when it is shown",
 		},
 		never: edges{"encoding/json": "definitions are shown byte for byte"},
+	},
+	"proxy/surface": {
+		ours: edges{
+			"policy":    "prompts are named like tools",
+			"proxy/rpc": "entries are taken apart by the strict reader",
+		},
+		never: edges{"net/http": "lists are values", "context": "nothing here waits", "encoding/json": "it takes the last of two equal members and ignores case"},
 	},
 	"proxy/intent": {
 		ours:   edges{"proxy/rpc": "schemas and arguments are taken apart by the strict reader"},
