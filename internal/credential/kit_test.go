@@ -15,10 +15,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"mcpsidecar/configstore"
+	"mcpsidecar/configstore/kv"
 	"mcpsidecar/configstore/kv/boltkv"
 	"mcpsidecar/discovery"
 	"mcpsidecar/internal/credential"
@@ -202,10 +204,11 @@ func (d *directory) Register(_ context.Context, m discovery.Metadata, c discover
 
 // world is a broker with all around it.
 type world struct {
-	t         *testing.T
+	t         testing.TB
 	provider  *provider
 	directory *directory
 	path      string
+	disk      *disk
 	store     *configstore.Store
 	broker    *credential.Broker
 	server    configstore.Server
@@ -222,7 +225,7 @@ const (
 
 type option func(*world, *credential.Config)
 
-func newWorld(t *testing.T, options ...option) *world {
+func newWorld(t testing.TB, options ...option) *world {
 	t.Helper()
 	w := &world{t: t, path: filepath.Join(t.TempDir(), "store.db"), log: &bytes.Buffer{}}
 	w.provider = &provider{life: "3600", rotate: true, refresh: map[string]bool{}, resource: place}
@@ -233,11 +236,12 @@ func newWorld(t *testing.T, options ...option) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engine, err := boltkv.Open(w.path)
+	bolt, err := boltkv.Open(w.path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.store, err = configstore.Open(t.Context(), configstore.Config{Engine: engine, Keyring: keyring}); err != nil {
+	w.disk = &disk{Engine: bolt}
+	if w.store, err = configstore.Open(t.Context(), configstore.Config{Engine: w.disk, Keyring: keyring}); err != nil {
 		t.Fatal(err)
 	}
 	config := credential.Config{
@@ -276,6 +280,19 @@ func (w *world) create(slug, at string) configstore.Server {
 		w.t.Fatal(err)
 	}
 	return created
+}
+
+// disk is an engine that can be full.
+type disk struct {
+	kv.Engine
+	full atomic.Bool
+}
+
+func (d *disk) Update(ctx context.Context, change func(kv.Tx) error) error {
+	if d.full.Load() {
+		return kv.ErrFull
+	}
+	return d.Engine.Update(ctx, change)
 }
 
 // begun is a sign-in with what the browser has seen of it.

@@ -23,7 +23,3 @@ func withTimeout(t *testing.T, d time.Duration) (context.Context, context.Cancel
 }
 
 func base64JSON(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
-
-const childEnv = "CREDENTIAL_TEST_CHILD"
-
-func runChild(string) {}

@@ -92,14 +92,14 @@ type slot struct {
 }
 
 func (s *slot) fits(server *configstore.Server) bool {
-	now := identify(server)
-	if known := s.fitted.Load(); known != nil && *known == now {
+	if known := s.fitted.Load(); known != nil && *known == identify(server) {
 		return true
 	}
 	if !s.held.fits(server) {
 		return false
 	}
-	s.fitted.Store(&now)
+	fitted := identify(server)
+	s.fitted.Store(&fitted)
 	return true
 }
 
