@@ -58,7 +58,7 @@ func (s *sidecar) peak() int {
 
 // TestBodiesOfStrangersAreNotRead is L-01: the token is judged before the body, which would take memory.
 func TestBodiesOfStrangersAreNotRead(t *testing.T) {
-	s := start(t)
+	s := startMeasured(t)
 	before := s.peak()
 	host := strings.TrimPrefix(s.Base, "http://")
 	var strangers sync.WaitGroup
@@ -216,7 +216,7 @@ func TestALargeStreamPassesThrough(t *testing.T) {
 		m.answer(w)
 		io.WriteString(w, "\n\n")
 	})
-	s := start(t)
+	s := startMeasured(t)
 	s.register("one", f.URL)
 	a := s.modern("/mcp", s.token("alice"))
 	a.list()
@@ -267,7 +267,7 @@ func TestAnEndlessMessageIsCutOff(t *testing.T) {
 			written := make(chan error, 1)
 			f := startFake(t, modernOnly)
 			f.onCall(func(w http.ResponseWriter, _ *http.Request, m heard) { written <- dress(w, m) })
-			s := start(t)
+			s := startMeasured(t)
 			s.register("one", f.URL)
 			a := s.modern("/mcp", s.token("alice"))
 			a.list()
@@ -421,7 +421,7 @@ func TestAnEndlessCommentIsNotKept(t *testing.T) {
 		io.WriteString(w, ":")
 		io.CopyN(w, endless('x'), 256*mib)
 	})
-	s := start(t)
+	s := startMeasured(t)
 	s.register("one", f.URL)
 	a := s.modern("/mcp", s.token("alice"))
 	a.list()

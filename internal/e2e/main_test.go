@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,18 +41,19 @@ func run(m *testing.M) int {
 }
 
 // build makes a func that builds a program when it is first wanted.
-func build(pkg string) func() (string, error) {
+func build(how func(ctx context.Context, dir, pkg string) (string, error), pkg string) func() (string, error) {
 	return sync.OnceValues(func() (string, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
-		return rig.Build(ctx, built, pkg)
+		return how(ctx, built, pkg)
 	})
 }
 
 var (
-	sidecarBinary    = build(rig.SidecarPackage)
-	everythingBinary = build(rig.EverythingPackage)
-	mcpGoBinary      = build(rig.MCPGoPackage)
+	sidecarBinary    = build(rig.Build, rig.SidecarPackage)
+	watchedBinary    = build(rig.BuildWithRaceDetector, rig.SidecarPackage)
+	everythingBinary = build(rig.Build, rig.EverythingPackage)
+	mcpGoBinary      = build(rig.Build, rig.MCPGoPackage)
 )
 
 func must[T any](t testing.TB) func(T, error) T {
@@ -90,15 +92,30 @@ func start(t testing.TB, args ...string) *sidecar {
 	return startWith(t, rig.SidecarConfig{Dir: filepath.Join(t.TempDir(), "data"), Args: args})
 }
 
+// startMeasured starts one that is built as for users even where the tests run with the race detector, which takes memory of its own.
+func startMeasured(t testing.TB) *sidecar {
+	t.Helper()
+	return startWith(t, rig.SidecarConfig{Dir: filepath.Join(t.TempDir(), "data"), Binary: must[string](t)(sidecarBinary())})
+}
+
 func startWith(t testing.TB, c rig.SidecarConfig) *sidecar {
 	t.Helper()
-	c.Binary = must[string](t)(sidecarBinary())
+	switch {
+	case c.Binary != "":
+	case raceDetector:
+		c.Binary = must[string](t)(watchedBinary())
+	default:
+		c.Binary = must[string](t)(sidecarBinary())
+	}
 	s := &sidecar{t: t, dir: c.Dir, config: c}
 	// The process outlives the test's own context, so that the cleanup can end it as an operator would.
 	s.Sidecar = must[*rig.Sidecar](t)(rig.StartSidecar(context.WithoutCancel(t.Context()), c))
 	process := s.Sidecar
 	t.Cleanup(func() {
 		process.Kill()
+		if strings.Contains(process.Stderr.String(), "DATA RACE") {
+			t.Error("the race detector has found something")
+		}
 		if t.Failed() {
 			t.Logf("stderr of the sidecar:\n%s", tail(process.Stderr.String()))
 		}

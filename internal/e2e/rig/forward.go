@@ -1,6 +1,8 @@
 package rig
 
 import (
+	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,7 +16,7 @@ func Forwarder(target string, header http.Header) (*httptest.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return httptest.NewServer(&httputil.ReverseProxy{
+	proxy := &httputil.ReverseProxy{
 		FlushInterval: -1,
 		Transport:     &http.Transport{MaxIdleConnsPerHost: 64},
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -24,5 +26,18 @@ func Forwarder(target string, header http.Header) (*httptest.Server, error) {
 				r.Out.Header[name] = values
 			}
 		},
-	}), nil
+	}
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// The body is read before it is passed on: an answer that overtakes the end of its request is cut off by a ReverseProxy (golang/go#40747).
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return // the client is gone
+		}
+		r.Body = http.NoBody
+		if len(body) > 0 {
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		r.ContentLength, r.TransferEncoding = int64(len(body)), nil
+		proxy.ServeHTTP(w, r)
+	})), nil
 }
