@@ -54,3 +54,40 @@ func EncodeCatalog(catalog Catalog) ([]byte, error) { return json.Marshal(stored
 func Unwrap(keyring *secret.Keyring, key string, value []byte) ([]byte, error) {
 	return codec{keyring}.unwrap(key, value)
 }
+
+// AgainOAuth reads a stored grant, flow, link or registration from its JSON, writes it and reads it again; nil if the text is none.
+func AgainOAuth(keyring *secret.Keyring, kind string, text []byte) (once, twice any, err error) {
+	c := codec{keyring}
+	switch kind {
+	case "grant":
+		return readTwice(text, c.openGrant, c.sealGrant)
+	case "flow":
+		return readTwice(text, c.openFlow, c.sealFlow)
+	case "link":
+		return readTwice(text, openLink, func(l Link) (linkRecord, error) { return storedLink(l), nil })
+	}
+	return readTwice(text, c.openRegistration, c.sealRegistration)
+}
+
+func readTwice[D, R any](text []byte, open func(D) (R, error), seal func(R) (D, error)) (once, twice any, err error) {
+	var stored D
+	if unmarshal(text, &stored) != nil {
+		return nil, nil, nil
+	}
+	first, err := open(stored)
+	if err != nil {
+		return nil, nil, nil
+	}
+	if stored, err = seal(first); err != nil {
+		return first, nil, err
+	}
+	if text, err = json.Marshal(stored); err != nil {
+		return first, nil, err
+	}
+	stored = *new(D)
+	if err := unmarshal(text, &stored); err != nil {
+		return first, nil, err
+	}
+	second, err := open(stored)
+	return first, second, err
+}

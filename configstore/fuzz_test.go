@@ -1,6 +1,7 @@
 package configstore_test
 
 import (
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -54,4 +55,26 @@ func again[R any](t *testing.T, text []byte, decode func([]byte) (R, error), enc
 	if err != nil || !reflect.DeepEqual(first, second) {
 		t.Fatalf("%s\nwas read as %+v\nand again as %+v, %v", text, first, second, err)
 	}
+}
+
+// FuzzOAuthRecord does the same with what users connected.
+func FuzzOAuthRecord(f *testing.F) {
+	keyring, err := secret.NewKeyring()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{
+		`{}`, `null`, `{"server_id":"s","user":"u","state":"connected","expiry":"2026-08-01T12:00:00+02:00","scopes":[]}`, `{"access_token":"AQ=="}`, `{"state":"00","browser":""}`, `{"hash":"zz"}`,
+		`{"expiry":"0001-01-01T00:00:00Z"}`, `{"secret_expires":"2026-08-01T12:00:00Z","client_id":"c"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, kind := range []string{"grant", "flow", "link", "registration"} {
+			once, twice, err := configstore.AgainOAuth(keyring, kind, text)
+			if err != nil || fmt.Sprintf("%+v", once) != fmt.Sprintf("%+v", twice) {
+				t.Errorf("a %s was\n%+v\nand is\n%+v (%v)", kind, once, twice, err)
+			}
+		}
+	})
 }

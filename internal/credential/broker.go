@@ -189,11 +189,11 @@ func (b *Broker) forget(marks map[key]string) {
 // server reads a server that users can connect to.
 func (b *Broker) server(ctx context.Context, id string) (configstore.Server, error) {
 	server, err := b.store.Server(ctx, id)
-	if err == nil && server.AuthType != configstore.AuthOAuth2 {
-		err = ErrNotOAuth2
-	}
-	if err != nil {
-		return configstore.Server{}, fmt.Errorf("server %s: %w", server.Slug, err)
+	switch {
+	case err != nil:
+		return configstore.Server{}, err
+	case server.AuthType != configstore.AuthOAuth2:
+		return configstore.Server{}, fmt.Errorf("server %s: %w", server.Slug, ErrNotOAuth2)
 	}
 	return server, nil
 }
