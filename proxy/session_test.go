@@ -175,9 +175,15 @@ func TestInitializeAgreesOnAVersion(t *testing.T) {
 // listen opens a standing stream and returns what hears its events.
 func (c *client) listen(ctx context.Context) (events <-chan string) {
 	c.rig.t.Helper()
+	return c.listenTo(ctx, `{"toolsListChanged":true,"somethingElse":true}`)
+}
+
+// listenTo does so for what is wanted, which a modern client has to say.
+func (c *client) listenTo(ctx context.Context, wanted string) (events <-chan string) {
+	c.rig.t.Helper()
 	request := c.request(http.MethodGet, nil)
 	if c.era == "modern" {
-		request = c.asked("subscriptions/listen", "", `"notifications":{"toolsListChanged":true,"somethingElse":true}`, "")
+		request = c.asked("subscriptions/listen", "", `"notifications":`+wanted, "")
 	}
 	response, err := http.DefaultClient.Do(request.WithContext(ctx))
 	if err != nil {
