@@ -34,11 +34,14 @@ func (run *program) announce() {
 }
 
 // endpoint is where agents connect.
-func (run *program) endpoint() string {
+func (run *program) endpoint() string { return run.base() + "/mcp" }
+
+// base is where others reach us: as an operator says, or where we listen.
+func (run *program) base() string {
 	if run.o.publicURL != nil {
-		return run.o.publicURL.String() + "/mcp"
+		return run.o.publicURL.String()
 	}
-	return "http://" + reachable(run.listener.Addr().String()) + "/mcp"
+	return "http://" + reachable(run.listener.Addr().String())
 }
 
 func isLoopbackAddress(address net.Addr) bool {

@@ -21,7 +21,7 @@ import (
 const (
 	defaultURL     = "http://127.0.0.1:8080"
 	apiPath        = "/api/v1"
-	clientTimeout  = 30 * time.Second // a test connection is the slowest that there is
+	clientTimeout  = 90 * time.Second // a discovery with a registration is the slowest that there is
 	maxAnswer      = 32 << 20
 	localTokenFile = "data/admin.token" // where serve, started from the same directory, leaves one
 )

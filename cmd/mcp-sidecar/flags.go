@@ -28,6 +28,7 @@ type options struct {
 	listen, metricsListen string
 	dataDir, keyFile      string
 	publicURL             *url.URL // nil: not given
+	documentURL           string   // empty: not given
 	allowPrivate          []netip.Prefix
 	auditLog              string // empty: none, "-": stdout
 	auditRequired         bool
@@ -68,6 +69,8 @@ var flags = []Flag{
 		func(o *options, text string) error { return setText(&o.dataDir, text) }},
 	{"public-url", "", "`URL` under which others reach the sidecar, if it is not the listener's own",
 		setPublicURL},
+	{"client-metadata-url", "", "https `URL` under which providers find /oauth/client.json, if it is not the public URL's own",
+		setDocumentURL},
 	{"key-file", "", "`file` of the key that seals secrets, made with a new store; empty means sidecar.key in the data directory",
 		func(o *options, text string) error { o.keyFile = text; return nil }},
 	{"allow-private-cidrs", "", "private, loopback or link-local `networks` that servers may be in, separated by commas",

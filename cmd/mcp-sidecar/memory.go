@@ -14,10 +14,11 @@ const (
 	growth    = 33 // percent
 )
 
-// tuneCollector keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts back what was.
+// tuneCollector gives back what starting took and is not needed any more, and from then on keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts back what was.
 func tuneCollector() (restore func()) {
-	before := debug.SetGCPercent(percentFor(collected()))
-	watch := &collection{}
+	debug.FreeOSMemory()
+	watch := &collection{percent: percentFor(collected())}
+	before := debug.SetGCPercent(watch.percent)
 	watch.next()
 	return func() {
 		watch.over.Store(true)
@@ -26,7 +27,10 @@ func tuneCollector() (restore func()) {
 }
 
 // collection is told of each collection by its own garbage.
-type collection struct{ over atomic.Bool }
+type collection struct {
+	percent int // in force; owned by whoever makes the next garbage
+	over    atomic.Bool
+}
 
 func (c *collection) next() {
 	garbage := new([16]byte)
@@ -34,9 +38,18 @@ func (c *collection) next() {
 		if c.over.Load() {
 			return
 		}
-		debug.SetGCPercent(percentFor(collected()))
+		c.tune(percentFor(collected()))
 		c.next()
 	}, c)
+}
+
+// tune sets another percentage, unless it is nearly the one in force: each change makes the runtime think again about how much memory to keep, and give back what the next calls need.
+func (c *collection) tune(percent int) {
+	if percent*10 >= c.percent*7 && percent*10 <= c.percent*15 {
+		return
+	}
+	c.percent = percent
+	debug.SetGCPercent(percent)
 }
 
 // percentFor is the percentage with which the next collection starts when the heap has grown from live to roomyHeap, or by growth if that is more. The runtime takes it of the live heap and of roots, which are

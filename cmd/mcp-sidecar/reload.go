@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mcpsidecar/configstore"
@@ -19,6 +20,8 @@ type reloader struct {
 	callers *caller.Authenticator
 	proxy   *proxy.Proxy
 	logger  *slog.Logger
+
+	slugs atomic.Pointer[map[string]string] // of the servers in use, by id; nil until something was loaded
 
 	mu     sync.Mutex // held from reading the state until it is in use, so that no older state replaces a newer one
 	loaded bool
@@ -38,8 +41,21 @@ func (r *reloader) reload(ctx context.Context) error {
 	}
 	r.callers.Reload(state.Tokens)
 	r.proxy.Load(state)
+	slugs := make(map[string]string, len(state.Servers))
+	for _, server := range state.Servers {
+		slugs[server.ID] = server.Slug
+	}
+	r.slugs.Store(&slugs)
 	r.loaded, r.inUse = true, state.Revision
 	return nil
+}
+
+// slug is what a server is called.
+func (r *reloader) slug(serverID string) (slug string, ok bool) {
+	if slugs := r.slugs.Load(); slugs != nil {
+		slug, ok = (*slugs)[serverID]
+	}
+	return slug, ok
 }
 
 // retryReload is how long a state that could not be read is left alone.

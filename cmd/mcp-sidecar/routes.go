@@ -13,7 +13,7 @@ func routes(mcp, api http.Handler) http.Handler {
 		switch path := r.URL.EscapedPath(); {
 		case path == "/mcp" || isSlugPath(path):
 			mcp.ServeHTTP(w, r)
-		case strings.HasPrefix(path, "/api/"):
+		case strings.HasPrefix(path, "/api/"), strings.HasPrefix(path, "/connect/"), path == "/oauth/client.json":
 			api.ServeHTTP(w, r)
 		default:
 			notFound(w)

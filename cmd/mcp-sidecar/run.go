@@ -9,12 +9,15 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"mcpsidecar/admin"
 	"mcpsidecar/configstore"
 	"mcpsidecar/configstore/kv/boltkv"
 	"mcpsidecar/internal/audit"
 	"mcpsidecar/internal/caller"
+	"mcpsidecar/internal/credential"
 	"mcpsidecar/internal/demo"
 	"mcpsidecar/internal/front"
 	"mcpsidecar/internal/metrics"
@@ -27,21 +30,22 @@ import (
 
 // program is everything that runs. It is built from top to bottom and stopped from bottom to top.
 type program struct {
-	o       options
-	p       Process
-	logger  *slog.Logger
-	stops   stops // what ends what was started, the last first
-	meter   *metrics.Metrics
-	keyring *secret.Keyring
-	store   *configstore.Store
-	audit   *audit.Log
-	callers *caller.Authenticator
-	guard   *outbound.Guard
-	proxy   *proxy.Proxy
-	config  *reloader
-	health  *health
-	demo    *demo.Server // nil without --demo
-	api     *admin.API
+	o        options
+	p        Process
+	logger   *slog.Logger
+	stops    stops // what ends what was started, the last first
+	meter    *metrics.Metrics
+	keyring  *secret.Keyring
+	store    *configstore.Store
+	audit    *audit.Log
+	callers  *caller.Authenticator
+	guard    *outbound.Guard
+	accounts *credential.Broker
+	proxy    *proxy.Proxy
+	config   *reloader
+	health   *health
+	demo     *demo.Server // nil without --demo
+	api      *admin.API
 
 	listener, metricsListener net.Listener
 	main, metrics             *http.Server
@@ -53,16 +57,18 @@ type program struct {
 // serve runs the sidecar until ctx ends or a signal comes. It leaves nothing behind, however far it came.
 func serve(ctx context.Context, o options, p Process) (err error) {
 	run := &program{o: o, p: p, logger: newLogger(p.Stderr, o), failed: make(chan error, 2)}
-	defer tuneCollector()()
 	defer func() { err = run.stops.all(err) }()
 	for _, step := range []func(context.Context) error{
-		run.subscribe, run.openStore, run.openAudit, run.startDemo, run.newData, run.newControl, run.listen, run.firstToken, run.registerDemo, run.start,
+		run.subscribe, run.openStore, run.openAudit, run.startDemo, run.listen, run.newData, run.newControl, run.mount, run.firstToken, run.registerDemo, run.start,
 	} {
 		if err := step(ctx); err != nil {
 			return explain(err, o)
 		}
 	}
 	run.announce()
+	if !slices.ContainsFunc(p.Env, func(v string) bool { return strings.HasPrefix(v, "GOGC=") }) { // an operator's word counts
+		defer tuneCollector()()
+	}
 	return run.wait(ctx)
 }
 
@@ -117,7 +123,7 @@ func (run *program) openAudit(context.Context) (err error) {
 	return nil
 }
 
-// newData builds the data path: who calls, what may be reached, and the proxy between.
+// newData builds the data path: who calls, what may be reached, whose accounts are used there, and the proxy between.
 func (run *program) newData(context.Context) (err error) {
 	run.callers, err = caller.New(caller.Config{Bootstrap: run.o.adminToken, OnUser: run.store.EnsureUser})
 	if err != nil {
@@ -130,13 +136,16 @@ func (run *program) newData(context.Context) (err error) {
 		return err
 	}
 	run.stops.add(func() error { client.CloseIdleConnections(); return nil })
+	if err := run.newAccounts(client); err != nil {
+		return err
+	}
 	sessionKey, err := run.keyring.Derive("session")
 	if err != nil {
 		return err
 	}
 	run.proxy, err = proxy.New(proxy.Config{
 		Callers: run.callers, Client: client, SessionKey: sessionKey, Metrics: run.meter, Audit: run.audit,
-		Baseline: run.firstCatalog, Version: readBuild().Version, MaxBody: run.o.maxBody, Limits: run.o.limits(), Logger: run.log("proxy"),
+		Baseline: run.firstCatalog, Grants: grants{run.accounts}, Version: readBuild().Version, MaxBody: run.o.maxBody, Limits: run.o.limits(), Logger: run.log("proxy"),
 	})
 	if err != nil {
 		return err
@@ -166,7 +175,7 @@ func (run *program) newControl(context.Context) (err error) {
 	run.config = &reloader{store: run.store, callers: run.callers, proxy: run.proxy, logger: run.log("reload")}
 	run.health = &health{store: run.store, audit: run.audit, auditRequired: run.o.auditRequired, meter: run.meter, scrape: run.meter.Handler()}
 	run.api, err = admin.New(admin.Config{
-		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Reload: run.config.reload, CheckURL: run.guard.CheckURL,
+		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Accounts: run.accounts, DocumentURL: run.documentURL(), Reload: run.config.reload, CheckURL: run.guard.CheckURL,
 		Audit: run.audit, Public: run.o.publicURL, Refused: run.meter.AuthFailure, Version: readBuild().Version, Logger: run.log("admin"),
 	})
 	return err
@@ -177,9 +186,12 @@ func (run *program) listen(context.Context) (err error) {
 	if run.listener, err = open("--listen", run.o.listen, &run.stops); err != nil {
 		return err
 	}
-	if run.metricsListener, err = open("--metrics-listen", run.o.metricsListen, &run.stops); err != nil {
-		return err
-	}
+	run.metricsListener, err = open("--metrics-listen", run.o.metricsListen, &run.stops)
+	return err
+}
+
+// mount puts the handlers behind the checks that every request has to pass.
+func (run *program) mount(context.Context) error {
 	main := front.Wrap(front.Config{
 		Listen: run.listener.Addr().String(), PublicURL: run.o.publicURL, Logger: run.log("front"), Count: run.meter.HTTP, Refused: run.meter.AuthFailure,
 	}, routes(run.proxy, run.api))

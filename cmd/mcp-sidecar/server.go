@@ -23,6 +23,10 @@ const serverExample = `  # A server without authentication, used unless an agent
   # Nobody deletes anything, and plan mode only reads
   mcp-sidecar server update github --deny 'delete_*' --allow-in-plan-mode --plan-read-only
 
+  # One where every user has an account; how they sign in is found out by itself
+  mcp-sidecar server create --slug linear --url https://mcp.example.com/mcp --auth-type oauth2
+  mcp-sidecar server connect linear --user alice
+
   # Does it answer?
   mcp-sidecar server test github`
 
@@ -49,7 +53,8 @@ func newServer(p Process) *cobra.Command {
 	f := &clientFlags{}
 	cmd := group("server", "Register MCP servers and say who may use what of them",
 		newServerList(p, f), newServerGet(p, f), newServerCreate(p, f), newServerUpdate(p, f), newServerDelete(p, f),
-		newServerTest(p, f), newServerTools(p, f), newServerApprove(p, f))
+		newServerTest(p, f), newServerTools(p, f), newServerApprove(p, f),
+		newServerConnect(p, f), newServerDisconnect(p, f), newServerGrants(p, f), newServerRediscover(p, f))
 	cmd.Long = "Register MCP servers and say who may use what of them. A server is named by its slug or its id.\n\n" + clientHelp
 	cmd.Example = serverExample
 	f.add(cmd)

@@ -48,6 +48,19 @@ func setPublicURL(o *options, text string) error {
 	return nil
 }
 
+// setDocumentURL reads a URL that is to be a client id, which is compared letter by letter.
+func setDocumentURL(o *options, text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") == "" || strings.ContainsAny(text, "?#") || strings.Contains(u.Path, "/.") {
+		return errors.New("it is not of the form https://host/path")
+	}
+	o.documentURL = text
+	return nil
+}
+
 func setPrefixes(o *options, text string) error {
 	for entry := range strings.SplitSeq(text, ",") {
 		if entry = strings.TrimSpace(entry); entry == "" {

@@ -97,12 +97,14 @@ var table = map[string]row{
 
 	"admin": {
 		ours: edges{
-			"policy":          "explaining decisions",
-			"configstore":     "the records it manages",
-			"internal/caller": "who asks",
-			"internal/audit":  "every change is recorded",
-			"internal/front":  "the request id",
-			"internal/secret": "secrets come in by it and never go out",
+			"policy":              "explaining decisions",
+			"configstore":         "the records it manages",
+			"discovery":           "what an admin is told of a discovery that failed, and our metadata document",
+			"internal/caller":     "who asks",
+			"internal/credential": "what brings accounts to servers, behind an interface of its own",
+			"internal/audit":      "every change is recorded",
+			"internal/front":      "the request id",
+			"internal/secret":     "secrets come in by it and never go out",
 		},
 		theirs: edges{
 			"github.com/julienschmidt/httprouter": "routes",
@@ -142,10 +144,12 @@ var table = map[string]row{
 			"proxy":                 "mounted",
 			"policy":                "the words of modes and reasons",
 			"configstore":           "opened",
+			"discovery":             "handed to what brings accounts to servers",
 			"configstore/kv/boltkv": "the engine is chosen here",
 			"proxy/upstream":        "limits",
 			"internal/audit":        "opened",
 			"internal/caller":       "handed to whoever asks who is asking",
+			"internal/credential":   "opened",
 			"internal/demo":         "started with --demo",
 			"internal/front":        "stands before every handler",
 			"internal/metrics":      "handed to whoever counts",

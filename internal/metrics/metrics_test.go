@@ -24,6 +24,7 @@ func countEverything(m *metrics.Metrics) {
 	s.Request("tools/call", "ok", time.Millisecond)
 	s.Tool("search", "ok")
 	s.Denied("in_deny_list")
+	s.Refreshed("ok")
 	s.ListState(3, 0)
 	s.Breaker("closed")
 	s.Sessions(1)
@@ -174,10 +175,11 @@ func TestDropTakesAllSeriesOfOneServer(t *testing.T) {
 	held.Request("tools/call", "ok", 0)
 	held.Tool("search", "error")
 	held.Denied("disabled")
+	held.Refreshed("ok")
 	held.Breaker("open")
 	held.Sessions(1)
 	held.ListState(1, 1)
-	for _, name := range []string{"tool_calls_total", "denied_total", "breaker_state", "upstream_sessions", "list_tools", "list_stale_seconds"} {
+	for _, name := range []string{"tool_calls_total", "denied_total", "token_refreshes_total", "breaker_state", "upstream_sessions", "list_tools", "list_stale_seconds"} {
 		if n := seriesOf(t, m, name); n != 0 {
 			t.Errorf("%s still has %d series", name, n)
 		}

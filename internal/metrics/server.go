@@ -19,6 +19,7 @@ type Server struct {
 	slug    string
 	vectors vectors
 	denied  *handles[prometheus.Counter]
+	renewed *handles[prometheus.Counter]
 
 	requests [len(methods)][len(outcomes)]atomic.Pointer[request]
 	tools    atomic.Pointer[map[string]*tool] // has Other always
@@ -45,6 +46,7 @@ func (m *Metrics) Server(slug string) *Server {
 	}
 	s := &Server{slug: slug, vectors: m.vectors}
 	s.denied = newHandles(maxLabels, s.newDenied)
+	s.renewed = newHandles(maxLabels, s.newRenewed)
 	s.tools.Store(&map[string]*tool{Other: {}})
 	m.servers[slug] = s
 	return s
@@ -163,6 +165,22 @@ func (s *Server) newDenied(reason string) prometheus.Counter {
 		return nil
 	}
 	return s.vectors.denied.WithLabelValues(s.slug, reason)
+}
+
+// Refreshed counts one access token that was asked for anew. result is one of a few words of the code.
+func (s *Server) Refreshed(result string) {
+	if counter := s.renewed.get(result); counter != nil {
+		counter.Inc()
+	}
+}
+
+func (s *Server) newRenewed(result string) prometheus.Counter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dropped {
+		return nil
+	}
+	return s.vectors.refreshes.WithLabelValues(s.slug, result)
 }
 
 // ListState says how many tools the list in use has, and how many seconds it is older than it should be.

@@ -33,6 +33,7 @@ var table = []Row{
 	{"list_tools", "gauge", []string{"server"}, "Tools in the last good list of a server, before policy."},
 	{"list_stale_seconds", "gauge", []string{"server"}, "Age beyond its time-to-live of the tool list in use; 0 while it is fresh."},
 	{"breaker_state", "gauge", []string{"server", "state"}, "1 for the state that the server's circuit breaker is in: closed, half_open or open."},
+	{"token_refreshes_total", "counter", []string{"server", "result"}, "Access tokens that were asked for anew. result: ok, transient (what there is stays in use), ended (the user has to connect again), lost (the connection ended or was replaced meanwhile)."},
 	{"http_requests_total", "counter", []string{"route", "status"}, "HTTP requests on the main listener, by route and status class (2xx, 4xx, ...)."},
 	{"http_request_duration_seconds", "histogram", []string{"route"}, "Time to answer them; streams count until they end."},
 	{"auth_failures_total", "counter", []string{"reason"}, "Requests turned away before anything was read, by reason."},

@@ -13,7 +13,7 @@ var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 
 // vectors holds one field per row of the table.
 type vectors struct {
-	requests, toolCalls, denied, httpRequests, auth, storeOps, lost              *prometheus.CounterVec
+	requests, toolCalls, denied, refreshes, httpRequests, auth, storeOps, lost   *prometheus.CounterVec
 	requestDuration, httpDuration, storeDuration                                 *prometheus.HistogramVec
 	inFlight, streams, sessions, listTools, listStale, breaker, ready, buildInfo *prometheus.GaugeVec
 }
@@ -25,6 +25,7 @@ func buildVectors(registry prometheus.Registerer) vectors {
 		requestDuration: b.histogram("request_duration_seconds"),
 		toolCalls:       b.counter("tool_calls_total"),
 		denied:          b.counter("denied_total"),
+		refreshes:       b.counter("token_refreshes_total"),
 		inFlight:        b.gauge("in_flight_requests"),
 		streams:         b.gauge("streams"),
 		sessions:        b.gauge("upstream_sessions"),
@@ -98,7 +99,7 @@ func (b *builder) histogram(name string) *prometheus.HistogramVec {
 // ofServer are the vectors whose series die with their server.
 func (v vectors) ofServer() []*prometheus.MetricVec {
 	return []*prometheus.MetricVec{
-		v.requests.MetricVec, v.requestDuration.MetricVec, v.toolCalls.MetricVec, v.denied.MetricVec,
+		v.requests.MetricVec, v.requestDuration.MetricVec, v.toolCalls.MetricVec, v.denied.MetricVec, v.refreshes.MetricVec,
 		v.sessions.MetricVec, v.listTools.MetricVec, v.listStale.MetricVec, v.breaker.MetricVec,
 	}
 }
