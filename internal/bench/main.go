@@ -25,6 +25,7 @@ func main() {
 	flag.IntVar(&o.streams, "streams", 2000, "idle streams for the memory row")
 	flag.StringVar(&o.only, "only", "", "run only rows whose name contains this")
 	flag.BoolVar(&o.strict, "strict", false, "exit 1 if a must is missed")
+	flag.BoolVar(&o.verbose, "v", false, "print every round")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

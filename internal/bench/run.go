@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-const defaultSlice = 250 * time.Millisecond
+const defaultSlice = time.Second
 
 type options struct {
 	binary      string
@@ -25,6 +25,7 @@ type options struct {
 	streams     int
 	only        string
 	strict      bool
+	verbose     bool
 }
 
 // house is everything that runs.
@@ -205,6 +206,11 @@ func (h *house) compare(ctx context.Context) (results []compared, err error) {
 				if rounds[i][j], err = batch(ctx, client, t, r.do, count, h.o.concurrency); err != nil {
 					return nil, err
 				}
+			}
+		}
+		if h.o.verbose {
+			for _, m := range rounds {
+				fmt.Fprintf(os.Stderr, "  CPU %.2f (%v, %v)  p50 %.2f\n", float64(m[2].cpu)/float64(m[1].cpu), m[1].cpu, m[2].cpu, float64(m[2].percentile(.5))/float64(m[1].percentile(.5)))
 			}
 		}
 		c := summarise(r, rounds)
