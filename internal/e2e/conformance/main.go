@@ -34,7 +34,7 @@ func run(ctx context.Context, out io.Writer, runs int) (broken bool, err error) 
 		return false, err
 	}
 	defer b.close()
-	seen := tally{}
+	seen, used := tally{}, map[string]bool{}
 	for n := range runs {
 		for _, revision := range revisions {
 			rows, err := b.run(ctx, revision)
@@ -44,6 +44,16 @@ func run(ctx context.Context, out io.Writer, runs int) (broken bool, err error) 
 			fmt.Fprintf(out, "\nRun %d of %d, revision %s\n\n", n+1, runs, revision.Name)
 			broken = print(out, rows) || broken
 			seen.add(revision.Name, rows)
+			for _, row := range rows {
+				for _, reason := range row.Excused {
+					used[reason] = true
+				}
+			}
+		}
+	}
+	for _, e := range excuses {
+		if !used[e.reason] {
+			fmt.Fprintf(out, "Nothing needs the excuse %q (%s*) any more: take it from the list.\n", e.reason, e.prefix)
 		}
 	}
 	if runs > 1 {
