@@ -123,7 +123,7 @@ func (t *turn) resolve(name string) (found target) {
 		return found
 	}
 	found.way, found.signIn = s.link.of(t.ctx, t.scope.identity.User)
-	v := found.way.lists.tools.fresh(t.proxy.now())
+	v := found.way.lists.tools.fresh(t.started)
 	if v == nil {
 		if v, _, found.err = found.way.lists.tools.get(t.passing(s)); found.err != nil {
 			return found

@@ -177,10 +177,16 @@ func isJSON(header http.Header) bool {
 	return !given || strings.EqualFold(charset, "utf-8")
 }
 
+// What nearly every client sends, and what the specification wants.
+const (
+	usualAccept = "application/json, text/event-stream"
+	otherAccept = "application/json,text/event-stream"
+)
+
 // accepts reads Accept; a client that says nothing accepts everything.
 func accepts(header http.Header, kind string) bool {
 	values := header["Accept"]
-	if len(values) == 0 {
+	if len(values) == 0 || len(values) == 1 && (values[0] == usualAccept || values[0] == otherAccept) {
 		return true
 	}
 	family, _, _ := strings.Cut(kind, "/")
