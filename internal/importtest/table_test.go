@@ -75,8 +75,9 @@ var table = map[string]row{
 	},
 	"proxy/surface": {
 		ours: edges{
-			"policy":    "prompts are named like tools",
-			"proxy/rpc": "entries are taken apart by the strict reader",
+			"policy":        "prompts are named like tools",
+			"proxy/rpc":     "entries are taken apart by the strict reader",
+			"proxy/catalog": "texts are cleaned in one way",
 		},
 		never: edges{"net/http": "lists are values", "context": "nothing here waits", "encoding/json": "it takes the last of two equal members and ignores case"},
 	},

@@ -5,7 +5,7 @@
 //
 // It deliberately does not fetch, cache or judge, and does not know callers: it is handed the lists that a caller may see.
 //
-// Invariants: an entry is shown as the server gave it, but for its name; a name means one entry of one server, or none; what a page shows depends on nothing but the lists, so a cursor needs no memory and
+// Invariants: an entry is shown as the server gave it, but for its name and for what is hidden in its texts, which are cleaned as those of tools are; a name means one entry of one server, or none; what a page shows depends on nothing but the lists, so a cursor needs no memory and
 // survives every change of them.
 //
 // How names are made: prompts are named like tools. A URI stays as it is, because agents meet it elsewhere too, in results of tools that nobody rewrites; only where two of the lists have the same one, none of

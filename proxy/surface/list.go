@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"mcpsidecar/policy"
+	"mcpsidecar/proxy/catalog"
 	"mcpsidecar/proxy/rpc"
 )
 
@@ -44,7 +45,7 @@ const (
 // Entry is one prompt, resource or template.
 type Entry struct {
 	Key string // its name, URI or URI template, as the server gives it
-	Raw []byte // as it was listed
+	Raw []byte // as it was listed, but for what is hidden in its texts
 
 	exposed string            // of a prompt: the name in a list of several servers; empty: it has none
 	renamed []byte            // Raw with that name
@@ -99,7 +100,11 @@ func (l *List) readable(elements [][]byte) []Entry {
 			l.warn("Entry %d of %s was left out: it has no %s, or is too long.", i+1, l.Kind.Method(), words[l.Kind].key)
 			continue
 		}
-		entries = append(entries, Entry{Key: key, Raw: raw})
+		clean, removed := catalog.CleanEntry(raw)
+		if removed {
+			l.warn("Hidden characters were removed from the texts of the %s %.100q.", words[l.Kind].one, key)
+		}
+		entries = append(entries, Entry{Key: key, Raw: clean})
 	}
 	return entries
 }

@@ -91,6 +91,14 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}
 }
 
+// TestHiddenTextsAreRemoved is T-01.
+func TestHiddenTextsAreRemoved(t *testing.T) {
+	l := surface.Read(surface.Prompts, "s", [][]byte{[]byte("{\"name\":\"p\",\"description\":\"a\u200bb\",\"x\":1.50}")})
+	if got := string(l.Entries[0].Raw); got != `{"name":"p","description":"ab","x":1.50}` || len(l.Warnings) != 1 {
+		t.Errorf("shown %s, said %q", got, l.Warnings)
+	}
+}
+
 func TestPromptsAreNamedLikeTools(t *testing.T) {
 	l := read(surface.Prompts, "one", "plain", "with space")
 	m := surface.Merge{Kind: surface.Prompts, Lists: []*surface.List{l}, Whole: true}
