@@ -107,7 +107,6 @@ type target struct {
 	way    *access
 	signIn bool  // the user has to connect an account before anything can be called
 	known  bool  // of prompts and resources: the server has it
-	silent bool  // the answer is empty, and nobody is asked for it
 	err    error // what the server has cannot be known now
 }
 

@@ -98,6 +98,17 @@ func (ls *lists) connect(ctx context.Context) (*offers, error) {
 	return said, nil
 }
 
+// offered is what the server offers, if it can be had in the time that anyone waits for a list.
+func (ls *lists) offered(ctx context.Context) (*offers, error) {
+	if said := ls.offers.Load(); said != nil {
+		ls.touch(ls.p.now())
+		return said, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, listDeadline)
+	defer cancel()
+	return ls.connect(ctx)
+}
+
 func (ls *lists) fetchTools(ctx context.Context) (*view, time.Duration, error) {
 	if _, err := ls.connect(ctx); err != nil {
 		return nil, 0, err
@@ -185,9 +196,9 @@ func (ls *lists) baseline(v *view) {
 	}
 }
 
-// listen starts the standing listener if the server announces changes of its lists and nobody listens yet.
+// listen starts the standing listener if there are changes to hear of and nobody listens yet.
 func (ls *lists) listen() {
-	if said := ls.offers.Load(); said == nil || !said.changes() {
+	if !ls.mayChange() {
 		return
 	}
 	ls.mu.Lock()
@@ -205,6 +216,12 @@ func (ls *lists) listen() {
 		ls.stopListing = nil
 		ls.deaf = err == nil && ctx.Err() == nil
 	})
+}
+
+// mayChange says whether the server tells of changes of a list that is kept.
+func (ls *lists) mayChange() bool {
+	said := ls.offers.Load()
+	return said != nil && (said.toolChanges && ls.tools.list() != nil || said.promptChanges && ls.prompts.list() != nil || said.resourceChanges && ls.resources.list() != nil)
 }
 
 // notified hears what the server says of its own accord.

@@ -30,6 +30,3 @@ func readOffers(info upstream.Info) *offers {
 
 // beforeCompletions is the version that had completions without a capability to announce them by.
 const beforeCompletions = "2024-11-05"
-
-// changes says whether the server tells when any of its lists is another.
-func (o *offers) changes() bool { return o.toolChanges || o.promptChanges || o.resourceChanges }

@@ -87,7 +87,7 @@ func TestResourcesInEveryCombination(t *testing.T) {
 
 func TestCompletionsInEveryCombination(t *testing.T) {
 	everyCombination(t, func(t *testing.T, clientEra, serverEra string) {
-		f := startStocked(t, serverEra, &stock{prompts: []string{prompt("p q")}, templates: []string{resourceTemplate("x://{id}")}})
+		f := startStocked(t, serverEra, &stock{prompts: []string{prompt("p q")}, resources: []string{resource("y://r")}, templates: []string{resourceTemplate("x://{id}")}})
 		r := newRig(t, f.record("one"))
 		token := r.token("user", "alice")
 		all, single := r.client(clientEra, "/mcp", token), r.client(clientEra, "/mcp/one", token)
@@ -101,6 +101,7 @@ func TestCompletionsInEveryCombination(t *testing.T) {
 			{single, "ref/prompt", "name", "p q", `{"type":"ref/prompt","name":"p q","title":"kept"}`},
 			{all, "ref/resource", "uri", "x://{id}", `{"type":"ref/resource","uri":"x://{id}","title":"kept"}`},
 			{all, "ref/resource", "uri", "sidecar+one:x://{id}", `{"type":"ref/resource","uri":"x://{id}","title":"kept"}`},
+			{all, "ref/resource", "uri", "y://r", `{"type":"ref/resource","uri":"y://r","title":"kept"}`},
 			{single, "ref/resource", "uri", "x://{id}", `{"type":"ref/resource","uri":"x://{id}","title":"kept"}`},
 		} {
 			got := test.c.complete(test.kind, test.key, test.name)
@@ -330,7 +331,13 @@ func TestListsOfServersThatAreDownOrOld(t *testing.T) {
 	if got := c.get("down__p"); got.code() != -32603 || !strings.Contains(got.Error.Message, `"down"`) {
 		t.Errorf("a server that is down: %+v", got.Error)
 	}
-	// Neither is a list asked for at every turn that fails.
+	// A single server is asked for what it has, also when it cannot say what that is.
+	for _, uri := range []string{"x://r", "x://unlisted"} {
+		if got := r.client("modern", "/mcp/one", c.token).read(uri); got.code() != 0 {
+			t.Errorf("reading %s: %+v", uri, got.Error)
+		}
+	}
+	// Nor is a list asked for at every turn that fails.
 	before := len(g.seenOf("prompts/list"))
 	for range 5 {
 		c.shelf("prompts/list", "")

@@ -56,7 +56,7 @@ func (t *turn) readResource(p params) {
 		return
 	}
 	t.recordCall(uri)
-	to, original := t.resourceOf(uri, listedOf)
+	to, original := t.resourceOf(uri, false)
 	if t.reject(&to, policy.Resources, original, t.failUnknownResource(uri)) {
 		return
 	}
@@ -77,15 +77,14 @@ func (t *turn) complete(p params) {
 	if ref.kind == policy.Prompts {
 		to, original = t.promptOf(ref.name)
 	} else {
-		to, original = t.resourceOf(ref.name, templatesOf)
+		to, original = t.resourceOf(ref.name, true)
 	}
-	if to.signIn && to.err == nil { // nobody wants to read of accounts while typing
-		to.signIn, to.silent = false, true
-	}
+	silent := to.signIn && to.err == nil // nobody wants to read of accounts while typing
+	to.signIn = to.signIn && !silent
 	if t.reject(&to, ref.kind, original, failInvalidParams("Unknown reference: "+clip(ref.name))) {
 		return
 	}
-	if said := to.way.lists.offers.Load(); to.silent || said == nil || !said.completions {
+	if said := to.way.lists.offers.Load(); silent || said == nil || !said.completions {
 		t.result(`"completion":{"values":[],"hasMore":false}`)
 		return
 	}
@@ -170,25 +169,27 @@ func (t *turn) reject(to *target, what policy.Surface, original string, unknown 
 	return true
 }
 
-// reach has one server's list of a kind; nil: to.err says why, or the caller may see nothing of it.
-func reach[V any](t *turn, s *server, what policy.Surface, pick func(*lists) *keeper[V]) (to target, list *V) {
+// reach finds the caller's way to a server; nil: to.err says why there is none, or the caller may see nothing of this kind there.
+func (t *turn) reach(s *server, what policy.Surface) (to target) {
 	to.server = s
-	if s == nil || !s.decideSurface(t.scope.question, what).Allowed {
-		return to, nil
-	}
-	if s.link == nil {
+	switch {
+	case s == nil || !s.decideSurface(t.scope.question, what).Allowed:
+	case s.link == nil:
 		to.err = &upstream.Failure{Kind: upstream.Unreachable, Slug: s.slug}
-		return to, nil
+	default:
+		to.way, to.signIn = s.link.of(t.ctx, t.scope.identity.User)
 	}
-	to.way, to.signIn = s.link.of(t.ctx, t.scope.identity.User)
-	list, _, to.err = pick(to.way.lists).get(t.passing(s))
-	return to, list
+	return to
 }
 
 // promptOf finds the server of a prompt, and its name there.
 func (t *turn) promptOf(name string) (to target, original string) {
-	to, list := reach(t, t.candidate(name), policy.Prompts, promptsOf)
-	if list == nil {
+	to = t.reach(t.candidate(name), policy.Prompts)
+	if to.way == nil {
+		return to, name
+	}
+	var list *surface.List
+	if list, _, to.err = to.way.lists.prompts.get(t.passing(to.server)); to.err != nil {
 		return to, name
 	}
 	entry := list.FindExposed(name)
@@ -203,47 +204,65 @@ func (t *turn) promptOf(name string) (to target, original string) {
 	return to, entry.Key
 }
 
-// resourceOf finds the server that a URI, or a template, belongs to, and its name there. Among all servers that is the one which lists it, or has a template for it, or has a tool that names it as its interface; if
-// several do, it is nobody's. A single server is asked for any URI: it need not list what it has.
-func (t *turn) resourceOf(uri string, list func(*resources) *surface.List) (to target, original string) {
-	current := t.proxy.snapshot.Load()
+// resourceOf finds the server that a URI belongs to, or a template, and its name there. A single server, or one that the URI itself says, is asked for anything: it need not list what it has.
+func (t *turn) resourceOf(uri string, template bool) (to target, original string) {
 	slug, original := t.scope.only, uri
 	if slug == "" {
 		var qualified bool
 		if slug, original, qualified = surface.Unqualify(uri); !qualified {
-			return t.ownerOf(uri, list), uri
+			return t.ownerOf(uri, template), uri
 		}
 	}
-	to, have := reach(t, current.bySlug[slug], policy.Resources, resourcesOf)
-	to.known = have != nil && have.offered
+	to = t.reach(t.proxy.snapshot.Load().bySlug[slug], policy.Resources)
+	if to.way == nil {
+		return to, original
+	}
+	var said *offers
+	if said, to.err = to.way.lists.offered(t.passing(to.server)); to.err == nil {
+		to.known = said.resources
+	}
 	return to, original
 }
 
-// ownerOf finds the server that a plain URI belongs to.
-func (t *turn) ownerOf(uri string, list func(*resources) *surface.List) (to target) {
+// ownerOf finds the server that a plain URI belongs to among all: the one that lists it, or has a template for it, or has a tool that names it as its interface. If several do, it is nobody's.
+func (t *turn) ownerOf(uri string, template bool) (to target) {
 	parts := gather(t.ctx, t.proxy, &t.scope, policy.Resources, resourcesOf)
-	templates := merge(t, surface.Templates, parts, templatesOf)
-	owner, several := merge(t, surface.Resources, parts, list).Owner(uri)
-	if owner == nil && !several {
-		owner = templates.Matching(uri)
-	}
-	slug := ""
-	if owner != nil {
-		slug = owner.Slug
-	} else if !several {
-		slug = interfaceOwner(parts, uri)
+	slug, several := ownerAmong(t, parts, uri, template)
+	if several {
+		return to
 	}
 	for _, part := range parts {
-		if part.server.slug == slug {
+		if part.way != nil && part.server.slug == slug {
 			return target{server: part.server, way: part.way, signIn: part.signIn, known: true}
 		}
 	}
 	for _, part := range parts {
-		if part.way != nil && !several {
+		if part.way != nil {
 			part.way.lists.resources.refresh()
 		}
 	}
-	return target{}
+	return to
+}
+
+func ownerAmong(t *turn, parts []part[resources], uri string, template bool) (slug string, several bool) {
+	listed, templates := merge(t, surface.Resources, parts, listedOf), merge(t, surface.Templates, parts, templatesOf)
+	var owner *surface.List
+	if template {
+		owner, several = templates.Owner(uri)
+	}
+	if owner == nil && !several {
+		owner, several = listed.Owner(uri)
+	}
+	if owner == nil && !several {
+		owner = templates.Matching(uri)
+	}
+	if owner != nil {
+		return owner.Slug, false
+	}
+	if several {
+		return "", true
+	}
+	return interfaceOwner(parts, uri), false
 }
 
 // interfaceOwner is the one server with a tool that names this URI as its user interface (MCP Apps), which need not be a listed resource.

@@ -255,3 +255,18 @@ func TestSame(t *testing.T) {
 		t.Error("lists are not told apart")
 	}
 }
+
+// FuzzCursor: whatever a client sends as a cursor, it gets a page of what it may see, or an error.
+func FuzzCursor(f *testing.F) {
+	f.Add("", true)
+	f.Add("MXVyaSphAHg6MQ", true)
+	f.Add("MXVyaT1hAHg6MQ", false)
+	lists := []*surface.List{read(surface.Resources, "a", "x:1", "x:2"), read(surface.Resources, "b", "x:2", "x:3")}
+	f.Fuzz(func(t *testing.T, cursor string, whole bool) {
+		m := surface.Merge{Kind: surface.Resources, Lists: lists, Whole: whole}
+		text, next, err := m.AppendPage([]byte("["), cursor)
+		if (err != nil) != errors.Is(err, surface.ErrCursor) || err != nil && next != "" || !json.Valid(append(text, ']')) {
+			t.Errorf("%q: %s, %q, %v", cursor, text, next, err)
+		}
+	})
+}
