@@ -58,6 +58,10 @@ func TestNobodyGetsInWithoutAToken(t *testing.T) {
 							t.Errorf("%s %s: 401 without a challenge", method, path)
 						}
 					case http.StatusTooManyRequests, http.StatusForbidden, http.StatusMethodNotAllowed, http.StatusNotImplemented: // nothing was done either
+					case http.StatusBadRequest, http.StatusNotFound:
+						if !forBrowsers(path) {
+							t.Errorf("%s %s: %d %s", method, path, got.status, got.body)
+						}
 					default:
 						t.Errorf("%s %s: %d %s", method, path, got.status, got.body)
 					}
@@ -71,6 +75,11 @@ func TestNobodyGetsInWithoutAToken(t *testing.T) {
 	if got := s.modern("/mcp", good).list(); len(got) != 3 {
 		t.Errorf("after all that, alice sees %v", got)
 	}
+}
+
+// forBrowsers says whether a path is one that a browser opens, which has no token: what lets it in is a link or a state that nobody can guess, and without one nothing is done.
+func forBrowsers(path string) bool {
+	return strings.HasPrefix(path, "/connect/") || strings.HasPrefix(path, "/oauth/") || strings.HasSuffix(path, "/oauth2/callback")
 }
 
 // raw writes bytes on a connection of its own and reads everything up to its end, which must come soon.
