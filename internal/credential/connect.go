@@ -124,7 +124,7 @@ func authorizationURL(metadata discovery.Metadata, flow configstore.Flow, state,
 	if err != nil {
 		return "", fmt.Errorf("%w: the query of the provider's authorization endpoint cannot be read", ErrDiscovery)
 	}
-	for _, name := range []string{"scope", "prompt", "code", "error", "iss", "response_mode", "request", "request_uri", "nonce"} {
+	for _, name := range []string{"scope", "resource", "prompt", "code", "error", "iss", "response_mode", "request", "request_uri", "nonce"} {
 		query.Del(name)
 	}
 	query.Set("response_type", "code")
@@ -133,7 +133,6 @@ func authorizationURL(metadata discovery.Metadata, flow configstore.Flow, state,
 	query.Set("state", state)
 	query.Set("code_challenge", oauth2.S256ChallengeFromVerifier(verifier))
 	query.Set("code_challenge_method", "S256")
-	query.Del("resource")
 	if flow.Resource != "" {
 		query.Set("resource", flow.Resource)
 	}

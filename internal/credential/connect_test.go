@@ -136,6 +136,7 @@ func TestRegistrations(t *testing.T) {
 		if w.directory.registered != 1 {
 			t.Errorf("registered %d times", w.directory.registered)
 		}
+		w.directory.expires = time.Time{}
 		time.Sleep(24*time.Hour - time.Minute) // the secret would end during the sign-in
 		b := w.begin(credential.Start{ServerID: w.server.ID, User: "carol"})
 		if b.query.Get("client_id") != "client-2" {
@@ -146,7 +147,6 @@ func TestRegistrations(t *testing.T) {
 			t.Error("the refresh was sent by another client")
 		}
 
-		w.directory.expires = time.Time{}
 		w.directory.metadata.Issuer = "https://as2.example" // O-22
 		b = w.begin(credential.Start{ServerID: w.server.ID, User: "carol"})
 		if b.query.Get("client_id") != "client-3" {

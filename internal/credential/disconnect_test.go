@@ -159,6 +159,24 @@ func TestDisconnectDuringARefresh(t *testing.T) {
 	})
 }
 
+func TestDisconnectHoldsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.connect("alice")
+		w.has("alice", "access-1")
+		synctest.Wait() // who follows the store pauses now: only the disconnect itself can drop the token
+		w.disconnect("alice")
+		w.hasNot("alice", credential.ErrNotConnected)
+	})
+	bubble(t, func(t *testing.T, w *world) {
+		w.connect("alice")
+		synctest.Wait()
+		disconnect := func() { w.disconnect("alice") }
+		w.disk.after.Store(&disconnect)
+		w.hasNot("alice", credential.ErrNotConnected) // it was read just before, and must not come into the memory
+		w.hasNot("alice", credential.ErrNotConnected)
+	})
+}
+
 // What others write (another replica, an admin) ends tokens in this memory, too.
 func TestWhatOthersWriteHoldsWithinASecond(t *testing.T) {
 	for name, write := range map[string]func(*world) error{

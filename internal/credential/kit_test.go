@@ -71,6 +71,9 @@ func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 		f, p.faults = p.faults[0], p.faults[1:]
 	}
 	p.mu.Unlock()
+	if r.Header.Get("Accept") != "application/json" {
+		return reply(406, ""), nil
+	}
 	if f != nil {
 		if response, err := f(r, form); response != nil || err != nil {
 			return response, err
@@ -282,10 +285,19 @@ func (w *world) create(slug, at string) configstore.Server {
 	return created
 }
 
-// disk is an engine that can be full.
+// disk is an engine that can be full, and in which something can happen right after a reading.
 type disk struct {
 	kv.Engine
-	full atomic.Bool
+	full  atomic.Bool
+	after atomic.Pointer[func()] // runs once
+}
+
+func (d *disk) View(ctx context.Context, read func(kv.Tx) error) error {
+	err := d.Engine.View(ctx, read)
+	if after := d.after.Swap(nil); after != nil {
+		(*after)()
+	}
+	return err
 }
 
 func (d *disk) Update(ctx context.Context, change func(kv.Tx) error) error {
