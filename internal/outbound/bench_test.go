@@ -29,7 +29,8 @@ func call(b *testing.B, payload []byte, buffer int) {
 		b.Fatal(err)
 	}
 	defer c.CloseIdleConnections()
-	transport := c.Transport.(*http.Transport)
+	transport := outbound.Other(c)
+	c.Transport = transport
 	transport.WriteBufferSize, transport.ReadBufferSize = buffer, buffer
 	space := make([]byte, 64<<10)
 	b.SetBytes(int64(2 * len(payload)))

@@ -1,9 +1,34 @@
 package outbound
 
-import "net"
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+)
 
 // WithResolver makes clients look names up in a resolver that a test controls.
 func WithResolver(config Config, resolver *net.Resolver) Config {
 	config.resolver = resolver
 	return config
+}
+
+// WithTLS makes clients trust whom a test wants them to.
+func WithTLS(config Config, settings *tls.Config) Config {
+	config.tls = settings
+	return config
+}
+
+// Other is the part of a client that sends what does not go the direct way.
+func Other(c *http.Client) *http.Transport { return c.Transport.(*direct).other }
+
+// Idle is how many connections of a client wait for a request of the direct way.
+func Idle(c *http.Client) int {
+	p := c.Transport.(*direct).pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for _, s := range p.shelves {
+		n += len(s.idle)
+	}
+	return n
 }

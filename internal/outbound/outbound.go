@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -21,17 +22,18 @@ type Config struct {
 	MaxHeaderBytes int64         // of an answer [64 KiB]
 
 	resolver *net.Resolver // nil: the system's; tests lie through it
+	tls      *tls.Config   // nil: the standard one; tests have authorities of their own
 }
 
-// New returns a client that dials through the guard, follows no redirects (an answer 3xx is returned as it is), reads no environment proxy, sends no Accept-Encoding, speaks
-// HTTP/1.1 and HTTP/2 over TLS.
+// New returns a client that dials through the guard, follows no redirects (an answer 3xx is returned as it is), reads no environment proxy, sends no Accept-Encoding. It speaks HTTP/1.1; over TLS it
+// speaks HTTP/2 with what net/http carries, which is everything that is not small, and everything for a server that knows nothing else.
 //
 // Its errors name the host and never an address, but for one thing: what http.Client.Do returns is a *url.Error, whose text has the whole URL in it, query included. Cause takes that off.
 func New(config Config) (*http.Client, error) {
 	if err := config.complete(); err != nil {
 		return nil, err
 	}
-	return &http.Client{Transport: transport(config), CheckRedirect: stay}, nil
+	return &http.Client{Transport: newDirect(config), CheckRedirect: stay}, nil
 }
 
 // Cause is what went wrong with a request, without the method and the URL that http.Client puts in front of it: a query may hold a key.
@@ -77,13 +79,14 @@ func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse
 // transport is built from nothing rather than from http.DefaultTransport, so that what is not said here is off: no proxy, no cookies, no HTTP/2 without TLS.
 //
 // The buffers keep the 4 KiB of net/http. A larger one would stay with every idle stream and saves next to nothing: longer reads and writes pass it by (see BenchmarkBuffers).
-func transport(config Config) *http.Transport {
+func transport(config Config, d *dialer) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	return &http.Transport{
 		Proxy:                  nil,
-		DialContext:            newDialer(config).dial,
+		DialContext:            d.dial,
+		TLSClientConfig:        config.tls.Clone(),
 		TLSHandshakeTimeout:    config.TLSTimeout,
 		ResponseHeaderTimeout:  config.HeaderTimeout,
 		ExpectContinueTimeout:  time.Second,

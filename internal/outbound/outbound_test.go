@@ -9,11 +9,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,30 +101,65 @@ func TestCompressedAnswersArriveAsTheyAre(t *testing.T) {
 	}
 }
 
+// Over TLS, net/http speaks HTTP/2 for what is not small, and for everything if the server speaks nothing else.
 func TestHTTP2OverTLSOnly(t *testing.T) {
-	protocol := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }
-	secure := httptest.NewUnstartedServer(http.HandlerFunc(protocol))
-	secure.EnableHTTP2 = true
-	secure.StartTLS()
-	t.Cleanup(secure.Close)
-	clear := httptest.NewUnstartedServer(http.HandlerFunc(protocol))
-	clear.Config.Protocols = new(http.Protocols)
-	clear.Config.Protocols.SetHTTP1(true)
-	clear.Config.Protocols.SetUnencryptedHTTP2(true)
-	clear.Start()
-	t.Cleanup(clear.Close)
-
-	c := client(t, outbound.Config{AllowPrivate: loopback})
+	protocol := func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Proto)
+	}
+	start := func(begin func(*httptest.Server)) *httptest.Server {
+		s := httptest.NewUnstartedServer(http.HandlerFunc(protocol))
+		s.Config.ErrorLog = log.New(io.Discard, "", 0) // for handshakes that fail
+		begin(s)
+		t.Cleanup(s.Close)
+		return s
+	}
+	both := start(func(s *httptest.Server) {
+		s.EnableHTTP2 = true
+		s.StartTLS()
+	})
+	only := start(func(s *httptest.Server) {
+		s.EnableHTTP2 = true
+		s.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if slices.Contains(hello.SupportedProtos, "h2") {
+				return nil, nil
+			}
+			return &tls.Config{Certificates: s.TLS.Certificates, NextProtos: []string{"not http/1.1"}}, nil
+		}}
+		s.StartTLS()
+	})
+	clear := start(func(s *httptest.Server) {
+		s.Config.Protocols = new(http.Protocols)
+		s.Config.Protocols.SetHTTP1(true)
+		s.Config.Protocols.SetUnencryptedHTTP2(true)
+		s.Start()
+	})
 	roots := x509.NewCertPool()
-	roots.AddCert(secure.Certificate())
-	c.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: roots}
-	for target, want := range map[string]string{secure.URL: "HTTP/2.0", clear.URL: "HTTP/1.1"} {
-		answer, err := get(t, c, target)
+	roots.AddCert(both.Certificate())
+	roots.AddCert(only.Certificate())
+	c := client(t, outbound.WithTLS(outbound.Config{AllowPrivate: loopback}, &tls.Config{RootCAs: roots}))
+
+	for _, row := range []struct {
+		what, target string
+		size         int
+		want         string
+	}{
+		{"small, both offered", both.URL, 10, "HTTP/1.1"},
+		{"large, both offered", both.URL, 100 << 10, "HTTP/2.0"},
+		{"small, HTTP/2 only", only.URL, 10, "HTTP/2.0"},
+		{"small, HTTP/2 only, again", only.URL, 10, "HTTP/2.0"},
+		{"small, in the clear", clear.URL, 10, "HTTP/1.1"},
+		{"large, in the clear", clear.URL, 100 << 10, "HTTP/1.1"},
+	} {
+		answer, err := c.Post(row.target, "text/plain", strings.NewReader(strings.Repeat("x", row.size)))
 		if err != nil {
-			t.Fatal(err)
+			t.Errorf("%s: %v", row.what, err)
+			continue
 		}
-		if body, _ := io.ReadAll(answer.Body); string(body) != want {
-			t.Errorf("%s is spoken to in %s, want %s", target, body, want)
+		got, _ := io.ReadAll(answer.Body)
+		answer.Body.Close()
+		if string(got) != row.want {
+			t.Errorf("%s: spoken to in %s, want %s", row.what, got, row.want)
 		}
 	}
 }

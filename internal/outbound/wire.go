@@ -1,0 +1,159 @@
+package outbound
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"os"
+	"sync"
+	"time"
+)
+
+// wire is a connection that carries one exchange at a time. It belongs to the pool, to the call that is under way or to the body of its answer; whoever ends the exchange gives it back or closes it.
+type wire struct {
+	// Fixed once it is connected.
+	place  place
+	pool   *pool
+	socket *socket
+	net    net.Conn             // the socket, or TLS on top of it
+	state  *tls.ConnectionState // nil without TLS
+	limit  int64                // of an answer's headers
+	late   time.Duration        // until an answer's headers; zero: none
+	cut    func()               // ends it at once, from any goroutine
+
+	idleSince time.Time // guarded by the pool
+
+	// Of the exchange under way.
+	reused bool
+	reader *bufio.Reader // nil while it is idle
+	head   head
+	fault  error // what reading met
+	probe  [1]byte
+}
+
+// bufferSize is that of net/http: longer reads pass the buffer by.
+const bufferSize = 4 << 10
+
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferSize) }}
+
+func newWire(s *socket, where place, d *direct) *wire {
+	w := &wire{place: where, pool: d.pool, socket: s, net: s, limit: d.config.MaxHeaderBytes, late: d.config.HeaderTimeout}
+	w.cut = func() { s.Conn.Close() } // and no farewell of TLS, which could wait for the other side
+	return w
+}
+
+// errUnsent: the connection had ended before anything was written to it. Another may be tried.
+var errUnsent = errors.New("nothing was sent")
+
+// exchange sends a message and reads the head of its answer. If the body is still to come, it takes the wire along.
+func (w *wire) exchange(r *http.Request, m *message) (*http.Response, error) {
+	ctx := r.Context()
+	body := &answerBody{wire: w, ctx: ctx, stop: context.AfterFunc(ctx, w.cut)}
+	w.announce(ctx)
+	if err := m.fill(r.Body); err != nil {
+		w.end(body.stop, true)
+		return nil, explain(ctx, err)
+	}
+	w.socket.wrote = false
+	_, failed := w.net.Write(m.text)
+	if failed != nil && w.reused && !w.socket.wrote && ctx.Err() == nil {
+		w.end(body.stop, false)
+		return nil, errUnsent
+	}
+	m.free()
+	answer, err := w.answer(r, failed)
+	if err != nil {
+		w.end(body.stop, false)
+		return nil, explain(ctx, err)
+	}
+	body.take(answer, failed == nil)
+	return answer, nil
+}
+
+// announce tells who wants to know that from now on the request may be sent.
+func (w *wire) announce(ctx context.Context) {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace == nil || trace.GotConn == nil {
+		return
+	}
+	info := httptrace.GotConnInfo{Conn: w.net, Reused: w.reused, WasIdle: w.reused}
+	if w.reused {
+		info.IdleTime = time.Since(w.idleSince)
+	}
+	trace.GotConn(info)
+}
+
+// lastWords is how long is waited for an answer that a server may have sent before it stopped to read the request.
+const lastWords = time.Second
+
+// answer reads the head of the answer. failed is what happened to the request; a server that had enough of it may have said so.
+func (w *wire) answer(r *http.Request, failed error) (*http.Response, error) {
+	late := w.late
+	if failed != nil {
+		late = lastWords
+	}
+	if late > 0 {
+		w.net.SetReadDeadline(time.Now().Add(late))
+	}
+	w.reader = readers.Get().(*bufio.Reader)
+	w.reader.Reset(w)
+	answer, err := w.readHead(r)
+	if err != nil && failed != nil {
+		return nil, failed
+	}
+	if err == nil && late > 0 {
+		w.net.SetReadDeadline(time.Time{})
+	}
+	return answer, err
+}
+
+// Read is what the buffer reads from.
+func (w *wire) Read(p []byte) (n int, err error) {
+	if p, err = w.head.room(p); err == nil {
+		n, err = w.net.Read(p)
+		w.head.see(p[:n])
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = errLateHead
+	}
+	w.fault = err
+	return n, err
+}
+
+// end ends the exchange and gives the wire back, if it may be kept and nothing is left on it. Only whoever reads may call it.
+func (w *wire) end(stop func() bool, keep bool) {
+	current := stop() // if not, the wire is being cut
+	keep = keep && current && w.clean()
+	if w.reader != nil {
+		w.reader.Reset(nil)
+		readers.Put(w.reader)
+		w.reader = nil
+	}
+	if !keep || !w.pool.put(w) {
+		w.cut()
+	}
+}
+
+// clean says that nothing was received beyond the answer: neither in our buffer nor in that of TLS. What the operating system holds is asked when the wire is used again.
+func (w *wire) clean() bool {
+	if w.reader != nil && w.reader.Buffered() > 0 {
+		return false
+	}
+	if w.state == nil {
+		return true
+	}
+	w.socket.dry = true
+	n, err := w.net.Read(w.probe[:])
+	w.socket.dry = false
+	return n == 0 && err == os.ErrDeadlineExceeded && w.socket.records.whole()
+}
+
+// alive says whether an idle wire can be used again: anything that came meanwhile is the end of the connection or no answer to what is about to be asked.
+func (w *wire) alive() bool { return !w.pool.stale(w, time.Now()) && w.socket.silent() }
+
+// close closes an idle wire.
+func (w *wire) close() { w.net.Close() }
