@@ -16,19 +16,11 @@ type Row struct {
 
 // excuses say why a scenario or a check of one does not pass yet, by the beginning of its name.
 var excuses = []struct{ prefix, reason string }{
-	{"prompts-", "later: prompts"},
-	{"sep-2549-prompts-", "later: prompts"},
-	{"sep-2575-server-sends-prompts-", "later: prompts"},
-	{"resources-", "later: resources"},
-	{"sep-2164-", "later: resources"},
-	{"sep-2549-resources-", "later: resources"},
-	{"completion-", "later: completions"},
+	{"resources-subscribe", "later: subscriptions to resources"},
+	{"resources-unsubscribe", "later: subscriptions to resources"},
 	{"tools-call-sampling", "later: requests from server to client"},
 	{"tools-call-elicitation", "later: requests from server to client"},
 	{"elicitation-", "later: requests from server to client"},
-	{"input-required-result-non-tool-request", "later: prompts"},
-	{"input-required-", "later: requests from server to client"},
-	{"tasks-", "later: tasks"},
 	{"sep-2575-server-sends-tools-list-changed-on-subscription", "by design: a list that is the same as before is not announced"},
 	{"server-sse-streams-functional", "optional: what comes at once is answered as JSON"},
 	{"server-sse-retry-field", "later: streams that end and are taken up again"},

@@ -48,6 +48,10 @@ const configuration = {
 };
 
 const provider = new Provider(issuer, configuration);
+if (CLIENTS !== undefined) {
+  // the sidecar has a redirect URI for each server, and a client that an admin has is told of them one by one
+  provider.Client.prototype.redirectUriAllowed = (uri) => /^http:\/\/127\.0\.0\.1:\d+\/api\/experimental\/mcp\/servers\/[0-9a-f-]{36}\/oauth2\/callback$/.test(uri);
+}
 const answer = provider.callback();
 
 async function interaction(req, res) {
