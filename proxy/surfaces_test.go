@@ -197,7 +197,6 @@ func TestInterfacesOfTools(t *testing.T) {
 	g.setTools(tool("z", `"_meta":{"ui":{"resourceUri":"ui://shared"}}`))
 	r := newRig(t, f.record("one"), g.record("two"))
 	c := r.client("modern", "/mcp", r.token("user", "alice"))
-	c.list()
 	for uri, want := range map[string]int{"ui://one/view": 0, "ui://one/old": 0, "ui://shared": -32602, "ui://one/other": -32602} {
 		if got := c.read(uri); got.code() != want {
 			t.Errorf("%s: %s %+v", uri, got.Result, got.Error)

@@ -227,7 +227,7 @@ func (t *turn) resourceOf(uri string, template bool) (to target, original string
 // ownerOf finds the server that a plain URI belongs to among all: the one that lists it, or has a template for it, or has a tool that names it as its interface. If several do, it is nobody's.
 func (t *turn) ownerOf(uri string, template bool) (to target) {
 	parts := gather(t.ctx, t.proxy, &t.scope, policy.Resources, resourcesOf)
-	slug, several := ownerAmong(t, parts, uri, template)
+	slug, several := t.ownerAmong(parts, uri, template)
 	if several {
 		return to
 	}
@@ -244,7 +244,7 @@ func (t *turn) ownerOf(uri string, template bool) (to target) {
 	return to
 }
 
-func ownerAmong(t *turn, parts []part[resources], uri string, template bool) (slug string, several bool) {
+func (t *turn) ownerAmong(parts []part[resources], uri string, template bool) (slug string, several bool) {
 	listed, templates := merge(t, surface.Resources, parts, listedOf), merge(t, surface.Templates, parts, templatesOf)
 	var owner *surface.List
 	if template {
@@ -262,26 +262,23 @@ func ownerAmong(t *turn, parts []part[resources], uri string, template bool) (sl
 	if several {
 		return "", true
 	}
-	return interfaceOwner(parts, uri), false
+	return t.interfaceOwner(parts, uri), false
 }
 
 // interfaceOwner is the one server with a tool that names this URI as its user interface (MCP Apps), which need not be a listed resource.
-func interfaceOwner(parts []part[resources], uri string) (slug string) {
+func (t *turn) interfaceOwner(parts []part[resources], uri string) (slug string) {
 	if !strings.HasPrefix(uri, "ui://") {
 		return ""
 	}
-	for _, part := range parts {
-		if part.view == nil || !part.view.offered {
-			continue
-		}
-		v := part.way.lists.tools.list()
-		if v == nil || !v.interfaces()[uri] {
+	for _, listed := range gather(t.ctx, t.proxy, &t.scope, policy.Tools, toolsOf) {
+		readable := slices.ContainsFunc(parts, func(p part[resources]) bool { return p.server.slug == listed.server.slug && p.view != nil && p.view.offered })
+		if !readable || listed.view == nil || !listed.view.interfaces()[uri] {
 			continue
 		}
 		if slug != "" {
 			return ""
 		}
-		slug = part.server.slug
+		slug = listed.server.slug
 	}
 	return slug
 }
