@@ -271,7 +271,9 @@ func (t *turn) interfaceOwner(parts []part[resources], uri string) (slug string)
 		return ""
 	}
 	for _, listed := range gather(t.ctx, t.proxy, &t.scope, policy.Tools, toolsOf) {
-		readable := slices.ContainsFunc(parts, func(p part[resources]) bool { return p.server.slug == listed.server.slug && p.view != nil && p.view.offered })
+		readable := slices.ContainsFunc(parts, func(p part[resources]) bool {
+			return p.server.slug == listed.server.slug && p.view != nil && p.view.offered
+		})
 		if !readable || listed.view == nil || !listed.view.interfaces()[uri] {
 			continue
 		}
