@@ -93,7 +93,7 @@ func (a *access) prove(ctx context.Context, along *passed, refused bool) (*proof
 		return nil, err
 	}
 	shown := a.last.Load()
-	if shown == nil || !shown.token.Equal(token) {
+	if shown == nil || !shown.token.Same(token) {
 		shown = &proof{token: token, header: a.link.plain.Clone()}
 		shown.header["Authorization"] = []string{token.Reveal()}
 		a.last.Store(shown)

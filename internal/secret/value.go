@@ -38,6 +38,9 @@ func (v Value) Reveal() string {
 // IsZero says that there is no secret.
 func (v Value) IsZero() bool { return v.text == nil }
 
+// Same says that one is a copy of the other. Of two secrets that were made apart it says no, whatever their texts; it costs nothing.
+func (v Value) Same(other Value) bool { return v.text == other.text }
+
 // Equal compares two secrets in a time that tells nothing of their texts, their lengths included.
 func (v Value) Equal(other Value) bool {
 	a, b := sha256.Sum256([]byte(v.Reveal())), sha256.Sum256([]byte(other.Reveal()))

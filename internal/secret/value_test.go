@@ -136,3 +136,13 @@ func TestZero(t *testing.T) {
 		t.Errorf("the zero Value prints %q; it should not tell that there is nothing", got)
 	}
 }
+
+func TestSame(t *testing.T) {
+	a := secret.New("x")
+	if b := a; !a.Same(b) {
+		t.Error("a copy is not the same")
+	}
+	if a.Same(secret.New("x")) || a.Same(secret.Value{}) || !(secret.Value{}).Same(secret.Value{}) {
+		t.Error("Same goes by the text")
+	}
+}
