@@ -98,7 +98,7 @@ func (b *Broker) whoWeAre(ctx context.Context, server configstore.Server, metada
 		return known, nil
 	}
 	made, err := b.discovery.Register(ctx, metadata, discovery.ClientMetadata{
-		Name: b.name, URI: b.public, RedirectURI: redirect, Scopes: union(words(server.OAuth2Scopes), metadata.Scopes), DocumentURL: b.document,
+		Name: b.name, URI: b.public, RedirectURI: redirect, Scopes: ever(server, metadata), DocumentURL: b.document,
 	})
 	if err != nil {
 		return configstore.Registration{}, discoveryError(err)
@@ -107,6 +107,15 @@ func (b *Broker) whoWeAre(ctx context.Context, server configstore.Server, metada
 		Issuer: metadata.Issuer, RedirectURI: redirect, ClientID: made.ClientID, ClientSecret: made.ClientSecret, AuthMethod: made.AuthMethod,
 		SecretExpires: made.SecretExpires, Document: made.Document,
 	}, nil
+}
+
+// ever is all that we know to ask for at a provider, which may hold us to it; nothing, if nothing is known.
+func ever(server configstore.Server, metadata discovery.Metadata) []string {
+	all := union(words(server.OAuth2Scopes), metadata.Scopes)
+	if len(all) > 0 && metadata.OfflineAccess && server.OAuth2Scopes == "" {
+		all = union(all, []string{offlineAccess})
+	}
+	return all
 }
 
 // configured is an admin's client. It belongs to the provider that it was first used with: another one must not see its secret.
