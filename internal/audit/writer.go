@@ -188,13 +188,13 @@ func (w *writer) compose(b batch, gap []byte) attempt {
 	return a
 }
 
-// settle draws the conclusions from a write of which n bytes are on file.
+// settle draws the conclusions from a write of which n bytes are on file. Those who wait are told last, so that they find the log in the state that they were told of.
 func (w *writer) settle(a attempt, n int, err error) {
 	if a.batch.result != nil {
+		defer close(a.batch.result.done)
 		if n < a.rest {
 			a.batch.result.err = err
 		}
-		close(a.batch.result.done)
 	}
 	w.keep(a, n)
 	told := 0
