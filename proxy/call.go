@@ -272,6 +272,9 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 		ctx, cancel = context.WithCancel(ctx)
 		defer cancel()
 	}
+	if t.session == nil && t.continued(to, &out) {
+		return
+	}
 	conn, f := t.conn(s.link, to.way, cancel)
 	if f != nil {
 		t.fail(f)
@@ -285,15 +288,14 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 		t.ended(ctx, err)
 		return
 	}
-	defer ex.Close()
-	t.relay(ctx, conn, ex)
+	t.converse(ctx, to, conn, ex, &out)
 }
 
 // conn is this client's way to the server. A legacy client's request can be cancelled by its id from now on.
 func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.Conn, *failure) {
 	if t.session == nil {
 		identity := t.scope.identity
-		return t.proxy.callers.conn(identity.User, identity.TokenID, l, way), nil
+		return t.proxy.callers.conn(identity.User, identity.TokenID, t.meta.capabilities, l, way), nil
 	}
 	conn := t.session.conn(l, way)
 	if conn == nil {

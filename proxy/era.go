@@ -125,10 +125,8 @@ func levelOf(level string) int { return slices.Index(levels, level) }
 
 // dispatch settles the era, holds headers against the body, and hands the message to its method.
 func (t *turn) dispatch() {
-	switch t.message.Kind {
-	case rpc.Request, rpc.Notification:
-	default:
-		t.fail(failRequest("a client sends requests and notifications; nothing was asked that this could answer"))
+	if t.message.Kind == rpc.Response || t.message.Kind == rpc.ErrorResponse {
+		t.respond()
 		return
 	}
 	p, f := t.readParams()

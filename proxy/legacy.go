@@ -137,7 +137,9 @@ func (t *turn) checkLegacyVersion() *failure {
 // legacyNotification accepts what a client may say without being asked.
 func (t *turn) legacyNotification(p params) {
 	switch t.message.Method {
-	case "notifications/initialized", "notifications/progress", "notifications/roots/list_changed":
+	case "notifications/initialized", "notifications/progress":
+	case "notifications/roots/list_changed":
+		t.session.tellRoots(t.proxy)
 	case "notifications/cancelled":
 		for _, m := range p.rest {
 			if m.Name == "requestId" {

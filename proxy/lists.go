@@ -62,7 +62,7 @@ type lists struct {
 
 func newLists(p *Proxy, a *access) *lists {
 	ls := &lists{p: p, link: a.link, meter: a.link.meter}
-	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Notify: ls.notified})
+	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Capabilities: everyAbility, Notify: ls.notified})
 	ls.tools = keeper[view]{p: p, slug: a.link.slug, what: "tools", fetch: ls.fetchTools, took: ls.tookTools, late: ls.toolsAge, touch: ls.touch}
 	ls.prompts = keeper[surface.List]{p: p, slug: a.link.slug, what: "prompts", fetch: ls.fetchPrompts, took: ls.tookPrompts, touch: ls.touch}
 	ls.resources = keeper[resources]{p: p, slug: a.link.slug, what: "resources", fetch: ls.fetchResources, took: ls.tookResources, touch: ls.touch}

@@ -35,6 +35,7 @@ type Config struct {
 	MaxBody   int              // bytes of a request [4 MiB]
 	PerCaller int              // requests of one user under way at the same time [256]
 	PerServer int              // calls under way at one server whose record has no max_concurrent [1024]
+	Asking    Asking           // zero values are the defaults
 	Limits    upstream.Limits  // zero values are the defaults
 	Logger    *slog.Logger     // nil: discards
 	Now       func() time.Time // nil: time.Now
@@ -53,6 +54,8 @@ type Proxy struct {
 	sessions *sessions
 	callers  *modernCallers
 	busy     *busy
+	waiting  *busy // calls that wait for people
+	parking  *parking
 	work     *work
 	hub      *hub
 
@@ -86,6 +89,8 @@ func New(config Config) (*Proxy, error) {
 		sessions: newSessions(config.Now),
 		callers:  newModernCallers(config.Now),
 		busy:     newBusy(int64(config.PerCaller)),
+		waiting:  newBusy(int64(config.PerCaller)),
+		parking:  newParking(config.Asking),
 		work:     newWork(),
 		hub:      newHub(),
 	}
@@ -105,6 +110,7 @@ func fillDefaults(config *Config) {
 	if config.PerServer == 0 {
 		config.PerServer = 1024
 	}
+	config.Asking = config.Asking.orDefaults()
 	if config.Grants == nil {
 		config.Grants = noGrants{}
 	}
@@ -164,6 +170,7 @@ func (p *Proxy) Close() {
 	old := p.snapshot.Load()
 	p.snapshot.Store(&snapshot{revision: old.revision})
 	p.loading.Unlock()
+	p.parking.close()
 	p.sessions.closeAll()
 	p.callers.closeAll()
 	for _, s := range old.servers {

@@ -10,37 +10,39 @@ import (
 	"mcpsidecar/proxy/upstream"
 )
 
-// relay brings what a server says back to the client, as it comes. An answer with nothing before it is one JSON body; otherwise it is a stream of events.
-func (t *turn) relay(ctx context.Context, conn *upstream.Conn, ex *upstream.Exchange) {
+// relay brings what a server says back to the client, as it comes. An answer with nothing before it is one JSON body; otherwise it is a stream of events. What it returns has to be asked of the client before the server
+// answers; nil: the client has its answer.
+func (t *turn) relay(ctx context.Context, to *target, conn *upstream.Conn, ex *upstream.Exchange, out *upstream.Call) *inputs {
 	for {
-		m, err := ex.Next()
+		m, err := t.nextOf(ex)
 		if err != nil {
 			t.ended(ctx, err)
-			return
+			return nil
 		}
 		switch m.Kind {
 		case rpc.Response:
+			if ex.Era() == upstream.Modern && wantsInput(&m) {
+				return t.inputRequired(to, &m, out)
+			}
 			t.answer(conn, ex.Era(), &m)
-			return
+			return nil
 		case rpc.ErrorResponse:
-			t.answerError(t.errorFor(ex.Era(), m.Error))
-			return
+			if !t.mustOpen(to, conn, m.Error) {
+				t.answerError(t.errorFor(ex.Era(), m.Error))
+			}
+			return nil
 		case rpc.Request:
-			t.decline(ctx, ex, m)
+			if t.session != nil {
+				t.ask(ex, &m)
+			} else if t.park(to, conn, ex, &m, out) {
+				return nil
+			}
 		case rpc.Notification:
 			if t.notify(ex, m) != nil {
 				t.outcome = outcomeError
-				return
+				return nil
 			}
 		}
-	}
-}
-
-// decline answers a server that asks the client for something: no capability for it was announced.
-func (t *turn) decline(ctx context.Context, ex *upstream.Exchange, m rpc.Message) {
-	err := ex.Reply(ctx, m.ID, nil, &rpc.Error{Code: codeMethodNotFound, Message: "Method not found: " + clip(m.Method)})
-	if err != nil {
-		t.proxy.log.Debug("a server's request could not be declined", "request_id", t.requestID(), "error", err)
 	}
 }
 
@@ -54,6 +56,13 @@ func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
 		}
 	case "notifications/message":
 		if !t.wantsLog(m.Params) {
+			return nil
+		}
+	case "notifications/cancelled":
+		t.withdrawn(m.Params)
+		return nil
+	case "notifications/elicitation/complete":
+		if t.session == nil || !t.session.elicited(t.server.link, m.Params) {
 			return nil
 		}
 	default:

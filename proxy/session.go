@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"sync"
@@ -39,12 +41,16 @@ type session struct {
 
 	over chan struct{} // closed when the session ends
 
-	mu       sync.Mutex
-	conns    map[*link]*upstream.Conn      // upstream sessions belong to exactly one downstream session
-	cancel   map[string]context.CancelFunc // requests under way, by raw id
-	streams  int
-	level    string // of log messages; empty: all
-	finished bool
+	mu      sync.Mutex
+	conns   map[*link]*upstream.Conn      // upstream sessions belong to exactly one downstream session
+	cancel  map[string]context.CancelFunc // requests under way, by raw id
+	streams int
+	outbox  chan []byte // messages for a standing stream
+
+	questions    map[string]*question // that wait for the client, by id
+	elicitations []elicitation        // of URL mode that the client was shown, the oldest first
+	level        string               // of log messages; empty: all
+	finished     bool
 }
 
 // find returns the live side of an opened id, or nil if it was deleted.
@@ -61,7 +67,7 @@ func (s *sessions) find(what *sealed) *session {
 		return nil
 	}
 	made := &session{id: what.ID, sealed: what, over: make(chan struct{}),
-		conns: map[*link]*upstream.Conn{}, cancel: map[string]context.CancelFunc{}}
+		conns: map[*link]*upstream.Conn{}, cancel: map[string]context.CancelFunc{}, outbox: make(chan []byte, maxOutbox)}
 	made.touch(s.now())
 	value, _ := s.live.LoadOrStore(what.ID, made)
 	return value.(*session)
@@ -99,6 +105,7 @@ func (s *session) finish() {
 	for _, cancel := range cancels {
 		cancel()
 	}
+	s.silence()
 	closeConns(slices.Collect(maps.Values(conns)))
 }
 
@@ -122,7 +129,7 @@ func (s *session) conn(l *link, a *access) *upstream.Conn {
 	}
 	conn, ok := s.conns[l]
 	if !ok {
-		conn = l.upstream.Conn(upstream.ConnConfig{Header: a.header, ClientInfo: s.sealed.Client, Version: s.sealed.Version, Notify: a.lists.notified})
+		conn = s.connect(l, a)
 		s.conns[l] = conn
 	}
 	return conn
@@ -172,7 +179,11 @@ func (s *session) openStream() (primary, ok bool) {
 func (s *session) closeStream() {
 	s.mu.Lock()
 	s.streams--
+	last := s.streams == 0
 	s.mu.Unlock()
+	if last {
+		s.silence()
+	}
 }
 
 // quiet says whether nothing is going on.
@@ -233,35 +244,91 @@ func (s *sessions) closeAll() {
 	s.live.Clear()
 }
 
-// modernCallers holds the ways of modern clients, which have no session, to servers: one per caller and server.
+// modernCallers holds the ways of modern clients, which have no session, to servers: one per caller, server and what the client can do, which a legacy server is told once and for all.
 type modernCallers struct {
 	now   func() time.Time
+	seed  maphash.Seed
 	conns sync.Map // modernKey → *modernConn
+
+	mu   sync.Mutex
+	sets map[modernKey]int // how many of conns differ from this only in abilities; without zeros
 }
 
 type modernKey struct {
 	user, tokenID string
 	link          *link
+	abilities     uint64 // a hash of what the client has declared; 0: that it can do nothing
+}
+
+// alike is the same for all ways of one caller to one server.
+func (k modernKey) alike() modernKey {
+	return modernKey{user: k.user, tokenID: k.tokenID, link: k.link}
 }
 
 type modernConn struct {
-	conn *upstream.Conn
-	used atomic.Int64
+	conn     *upstream.Conn
+	declared []byte
+	used     atomic.Int64
 }
 
-func newModernCallers(now func() time.Time) *modernCallers { return &modernCallers{now: now} }
+// Bounds of what a modern client may declare. Beyond them it is taken for one that can do nothing.
+const (
+	maxAbilities = 4096 // bytes
+	maxSets      = 8    // different ones of one caller at one server
+)
+
+func newModernCallers(now func() time.Time) *modernCallers {
+	return &modernCallers{now: now, seed: maphash.MakeSeed(), sets: map[modernKey]int{}}
+}
 
 // conn returns a caller's way to a server.
-func (m *modernCallers) conn(user, tokenID string, l *link, a *access) *upstream.Conn {
+func (m *modernCallers) conn(user, tokenID string, declared []byte, l *link, a *access) *upstream.Conn {
 	key := modernKey{user: user, tokenID: tokenID, link: l}
+	if len(declared) > len("{}") && len(declared) <= maxAbilities {
+		key.abilities = maphash.Bytes(m.seed, declared)
+	}
 	value, ok := m.conns.Load(key)
 	if !ok {
-		made := &modernConn{conn: l.upstream.Conn(upstream.ConnConfig{Header: a.header, Notify: a.lists.notified})}
-		value, _ = m.conns.LoadOrStore(key, made)
+		value = m.make(key, declared, a)
 	}
 	held := value.(*modernConn)
+	if key.abilities != 0 && held.declared != nil && !bytes.Equal(held.declared, declared) { // the hashes are the same
+		return m.conn(user, tokenID, nil, l, a)
+	}
 	held.used.Store(m.now().Unix())
 	return held.conn
+}
+
+// make makes a way to a server, unless somebody else just has.
+func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.sets[key.alike()] >= maxSets {
+		key.abilities = 0
+	}
+	if value, ok := m.conns.Load(key); ok {
+		return value
+	}
+	config := upstream.ConnConfig{Header: a.header, Notify: a.lists.notified, Shared: true}
+	made := &modernConn{}
+	if key.abilities != 0 {
+		made.declared = bytes.Clone(declared)
+		config.Capabilities = announced(made.declared)
+	}
+	made.conn = key.link.upstream.Conn(config)
+	m.conns.Store(key, made)
+	m.sets[key.alike()]++
+	return made
+}
+
+// drop forgets a way to a server.
+func (m *modernCallers) drop(key modernKey) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.conns.Delete(key)
+	if m.sets[key.alike()]--; m.sets[key.alike()] <= 0 {
+		delete(m.sets, key.alike())
+	}
 }
 
 func (m *modernCallers) sweep() {
@@ -271,7 +338,7 @@ func (m *modernCallers) sweep() {
 		k, held := key.(modernKey), value.(*modernConn)
 		retired := k.link.ended.Load() && k.link.uses.Load() == 0
 		if retired || held.used.Load() < limit {
-			m.conns.Delete(key)
+			m.drop(k)
 			old = append(old, held.conn)
 		}
 		return true
@@ -286,5 +353,8 @@ func (m *modernCallers) closeAll() {
 		return true
 	})
 	m.conns.Clear()
+	m.mu.Lock()
+	clear(m.sets)
+	m.mu.Unlock()
 	closeConns(all)
 }

@@ -91,7 +91,7 @@ func opensURLs(capabilities []byte) bool {
 // withoutOurAnswer drops from a retry what answers our question and is not for the server.
 func withoutOurAnswer(rest []rpc.Member) []rpc.Member {
 	for i, m := range rest {
-		if m.Name == "inputResponses" && m.Value[0] == '{' && rpc.Find(m.Value, connectKey) != nil {
+		if m.Name == "inputResponses" && m.Value[0] == '{' && isOurs(m.Value) {
 			return append(rest[:i:i], rest[i+1:]...)
 		}
 	}

@@ -97,6 +97,10 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 	if open() != nil {
 		return false
 	}
+	var outbox <-chan []byte
+	if t.session != nil {
+		outbox = t.session.outbox
+	}
 	ticker := time.NewTicker(keepAlive)
 	defer ticker.Stop()
 	for {
@@ -108,7 +112,12 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 			return true
 		case <-t.proxy.hub.done:
 			return true
+		case message := <-outbox:
+			err = t.event(message, true)
 		case <-ticker.C:
+			if t.session != nil {
+				t.session.lapse(time.Now())
+			}
 			if t.deadline(); t.stillAllowed() {
 				if err = t.send(keepAliveComment); err == nil {
 					err = t.flush()

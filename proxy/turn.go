@@ -31,6 +31,8 @@ type turn struct {
 	pieceRoom                     [8][]byte
 	resultRoom                    [1][]byte
 
+	talk      *talk         // of a legacy client that is asked something; nil: it is not
+	parked    bool          // the call waits for the client's next request
 	busy      *atomic.Int64 // the caller's counter while this request is in it
 	server    *server       // whom it concerns; nil: none in particular
 	streaming bool          // the answer is a stream of events

@@ -16,6 +16,7 @@ type clock struct {
 	timer  *time.Timer
 
 	begun   time.Time
+	held    atomic.Int32 // reasons why the server is not waited for at present
 	message atomic.Int64 // when the last message came, since begun
 	bytes   atomic.Int64 // when the last byte of a stream came, since begun; negative: no stream
 }
@@ -44,12 +45,25 @@ func (k *clock) sawBytes() {
 
 func (k *clock) sawMessage() { k.message.Store(int64(time.Since(k.begun))) }
 
+// hold says that it is not the server that keeps us waiting; resume says that it is again. Only the total time runs on meanwhile.
+func (k *clock) hold() { k.held.Add(1) }
+
+func (k *clock) resume() {
+	k.sawMessage()
+	k.sawBytes()
+	k.held.Add(-1)
+}
+
 func (k *clock) stop() { k.timer.Stop() }
 
 // look ends the exchange if a limit has passed, and else comes back when the next one may.
 func (k *clock) look() {
 	now := time.Since(k.begun)
 	left, cause := k.total.Sub(k.begun)-now, errTotal
+	if k.held.Load() > 0 {
+		k.again(min(left, k.call), left, cause)
+		return
+	}
 	if l := k.call - (now - time.Duration(k.message.Load())); l < left {
 		left, cause = l, errSilent
 	}
@@ -58,9 +72,14 @@ func (k *clock) look() {
 			left, cause = l, errIdle
 		}
 	}
+	k.again(left, left, cause)
+}
+
+// again comes back after some time, or ends the exchange if none is left.
+func (k *clock) again(after, left time.Duration, cause error) {
 	if left <= 0 {
 		k.cancel(cause)
 		return
 	}
-	k.timer.Reset(left)
+	k.timer.Reset(after)
 }

@@ -21,6 +21,11 @@ type ConnConfig struct {
 	// Notify is told notifications that belong to no request (list changes, resource updates, log messages of legacy servers), from Listen and from answers; may be nil.
 	// The message is valid during the call. It is called from the goroutine that reads and must not wait for this Conn.
 	Notify func(rpc.Message)
+	// Ask is told requests of a legacy server that belong to no exchange, and says whether somebody will answer; nil: they are declined. What holds for Notify holds for it. A Conn with Ask listens at legacy
+	// servers only, for nothing but that.
+	Ask func(m rpc.Message, asked *Asked) bool
+	// Shared says that the requests of this Conn are of several clients. Over HTTP+SSE, where nothing says on whose behalf a server asks, it is then declined unless one exchange alone is under way.
+	Shared bool
 }
 
 // Conn is one caller's way to a server. Safe for concurrent use.
@@ -218,6 +223,13 @@ func (c *Conn) decline(l *link, id []byte) {
 	b := new(body)
 	b.reply(id, nil, &rpc.Error{Code: codeMethodNotFound, Message: "nobody is there to answer this"})
 	c.replyAside(l, b)
+}
+
+// passAsk passes on a request that belongs to no exchange, or declines it.
+func (c *Conn) passAsk(l *link, m rpc.Message) {
+	if c.cfg.Ask == nil || !c.cfg.Ask(m, &Asked{conn: c, link: l, id: clone(m.ID)}) {
+		c.decline(l, m.ID)
+	}
 }
 
 // maxReplies is how many replies to one server's requests are under way at once. More than that many unanswered pings at a time are a flood, which must not make us flood.

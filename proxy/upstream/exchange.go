@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"mcpsidecar/proxy/rpc"
@@ -34,6 +35,7 @@ type Exchange struct {
 	inbox    chan rpc.Message // of an HTTP+SSE exchange
 	ready    *rpc.Message     // read by Do already
 
+	aside    atomic.Bool // nobody reads it at present; see Detach
 	streamed bool
 	answered bool  // the answer was returned
 	over     error // what Next returns from now on

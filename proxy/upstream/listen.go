@@ -68,6 +68,8 @@ func (c *Conn) listenOnce(ctx context.Context) (offered bool, failure *Failure) 
 	switch {
 	case failure != nil:
 		return true, failure
+	case c.cfg.Ask != nil && (l.stream != nil || l.era == Modern):
+		return false, nil // the one is read anyway, the other never asks
 	case l.stream != nil:
 		return true, l.stream.outlast(ctx)
 	case l.era == Modern:
@@ -147,7 +149,7 @@ func (c *Conn) hear(ctx context.Context, l *link, response *http.Response) (offe
 		case m.Kind == rpc.Request && l.era == Legacy && m.Method == methodPing:
 			c.pong(l, m.ID)
 		case m.Kind == rpc.Request && l.era == Legacy:
-			c.decline(l, m.ID)
+			c.passAsk(l, m)
 		case m.Kind == rpc.Notification && m.Method != "notifications/subscriptions/acknowledged":
 			c.notify(m)
 		}

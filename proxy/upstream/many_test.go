@@ -112,7 +112,7 @@ func FuzzAnswer(f *testing.F) {
 		if code < 200 || code > 599 {
 			return
 		}
-		asked := "" // the id of the call
+		asked := ""                                  // the id of the call
 		says := func(m rpc.Message) *http.Response { // the id of what is asked stands for 1
 			return respond(code, contentType, strings.ReplaceAll(string(body), `"id":1`, `"id":`+string(m.ID)))
 		}

@@ -160,7 +160,12 @@ func (st *stream) readMessages(events *rpc.EventReader) *Failure {
 		if err != nil {
 			return st.conn.server.failure(Malformed, true, err)
 		}
-		if e := st.addressee(m); e != nil {
+		e := st.addressee(m)
+		switch {
+		case e == nil:
+		case e.aside.Load():
+			st.leave(e, m)
+		default:
 			select {
 			case e.inbox <- m:
 			case <-e.ctx.Done():
@@ -186,12 +191,25 @@ func (st *stream) addressee(m rpc.Message) *Exchange {
 		st.pong(m.ID)
 		return nil
 	}
-	// The transport does not say on whose behalf a server asks. All exchanges here are of one session, so whichever began last will do.
-	if e := st.last(); e != nil {
+	if e := st.asking(); e != nil {
 		return e
 	}
-	st.decline(m.ID)
+	st.conn.passAsk(&link{era: Legacy, stream: st}, m)
 	return nil
+}
+
+// leave puts a message where an exchange that nobody reads at present will find it. There is room for what matters: the stream serves others too.
+func (st *stream) leave(e *Exchange, m rpc.Message) {
+	if m.Kind == rpc.Notification {
+		return
+	}
+	select {
+	case e.inbox <- m:
+	default:
+		if m.Kind == rpc.Request {
+			st.decline(m.ID)
+		}
+	}
 }
 
 func (st *stream) find(id []byte) *Exchange {
@@ -205,15 +223,20 @@ func (st *stream) find(id []byte) *Exchange {
 	return nil
 }
 
-func (st *stream) last() *Exchange {
+// asking is the exchange to which a request of the server belongs, of which the transport says nothing. Where all exchanges are of one client, whichever began last will do.
+func (st *stream) asking() (last *Exchange) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	for _, e := range slices.Backward(st.waiting) {
-		if !e.private {
-			return e
+		switch {
+		case e.private:
+		case last == nil:
+			last = e
+		case st.conn.cfg.Shared:
+			return nil
 		}
 	}
-	return nil
+	return last
 }
 
 func (st *stream) pong(id []byte) { st.conn.pong(&link{era: Legacy, stream: st}, id) }

@@ -1,0 +1,173 @@
+package proxy
+
+import (
+	"context"
+	"time"
+
+	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
+)
+
+// Asking bounds how long, and how much at once, servers may wait for what they ask clients. Zero values mean the defaults in brackets.
+type Asking struct {
+	Time    time.Duration // for an answer [5m]
+	PerUser int           // calls that wait without a connection, of one user [16]
+	Overall int           // of all users [1024]
+	Bytes   int           // of the questions of those [16 MiB]
+}
+
+func (a Asking) orDefaults() Asking {
+	if a.Time == 0 {
+		a.Time = 5 * time.Minute
+	}
+	if a.PerUser == 0 {
+		a.PerUser = 16
+	}
+	if a.Overall == 0 {
+		a.Overall = 1024
+	}
+	if a.Bytes == 0 {
+		a.Bytes = 16 << 20
+	}
+	return a
+}
+
+// maxQuestions is how many requests of servers may wait for one session at the same time.
+const maxQuestions = 64
+
+// question is a request to a legacy client that waits for its answer. It is its session's until somebody takes it: the client with an answer, the server by withdrawing it, or time. Whoever took it ends it, and nobody else.
+type question struct {
+	id       string // ours; nobody can guess it
+	link     *link
+	due      time.Time
+	standing bool               // it was asked on a standing stream, outside of any call
+	asked    *upstream.Asked    // of a legacy server; nil: what a modern server wants to know
+	held     *upstream.Exchange // the call whose clock stands still meanwhile; nil: none
+	told     chan told          // of a modern server: where the answer goes; has room for it
+	key      string             // of a modern server: its name for the question
+}
+
+// told is what a client answered to one question of a modern server.
+type told struct {
+	key    string
+	result []byte // raw; nil: the client answered with an error
+	why    string
+}
+
+// pose makes a question the session's. False: the session is over, or has as many as it may.
+func (s *session) pose(q *question) bool {
+	q.id = newSessionID()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished || len(s.questions) >= maxQuestions {
+		return false
+	}
+	if s.questions == nil {
+		s.questions = map[string]*question{}
+	}
+	s.questions[q.id] = q
+	return true
+}
+
+// take takes a question from the session; nil: it waits no more.
+func (s *session) take(id string) *question {
+	s.mu.Lock()
+	q := s.questions[id]
+	delete(s.questions, id)
+	s.mu.Unlock()
+	if q != nil && q.held != nil {
+		q.held.Resume()
+	}
+	return q
+}
+
+// takeWhere takes all questions of which pick says so.
+func (s *session) takeWhere(pick func(*question) bool) (taken []*question) {
+	s.mu.Lock()
+	var ids []string
+	for id, q := range s.questions {
+		if pick(q) {
+			ids = append(ids, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, id := range ids {
+		if q := s.take(id); q != nil {
+			taken = append(taken, q)
+		}
+	}
+	return taken
+}
+
+// request is the question as the client reads it.
+func (q *question) request(method string, params []byte) []byte {
+	return rpc.AppendRequest(nil, rpc.AppendString(nil, q.id), method, params)
+}
+
+// withdrawal tells the client that nobody waits for its answer any more.
+func (q *question) withdrawal() []byte {
+	id := rpc.AppendString([]byte(`{"requestId":`), q.id)
+	return rpc.AppendNotification(nil, "notifications/cancelled", append(id, '}'))
+}
+
+// What a server reads when its question gets no answer.
+const (
+	sayTooLate  = "the client did not answer in time"
+	sayGone     = "the client is gone, or has given up the request that this was about"
+	sayDraining = "the sidecar is shutting down"
+	sayTooMany  = "too many requests wait for this client's answer"
+)
+
+// refuse answers the server for a client that will not.
+func (q *question) refuse(why string) {
+	if q.asked != nil {
+		q.asked.Refuse(rpc.Error{Code: codeInternal, Message: why})
+	}
+}
+
+// respond takes a client's answer to a server's request (2025-11-25, Sending Messages to the Server). It goes to whoever asked this very session, and to nobody if nobody waits for it.
+func (t *turn) respond() {
+	if f := t.enterSession(); f != nil {
+		t.fail(f)
+		return
+	}
+	id, _ := rpc.String(t.message.ID)
+	q := t.session.take(id)
+	if q == nil {
+		t.message.ID = nil // what it names is no request of the client's
+		t.fail(failRequest("no request of this id waits for an answer in this session"))
+		return
+	}
+	if q.asked == nil {
+		q.told <- q.answer(&t.message)
+	} else if err := t.pass(q); err != nil {
+		t.proxy.log.Debug("a client's answer did not reach the server", "request_id", t.requestID(), "server", q.link.slug, "error", err)
+	}
+	t.accepted()
+}
+
+// pass brings the answer to a legacy server, also if the client does not wait for that.
+func (t *turn) pass(q *question) error {
+	ctx := t.ctx
+	if s := t.proxy.snapshot.Load().bySlug[q.link.slug]; s != nil {
+		ctx = t.passing(s)
+	}
+	ctx = context.WithoutCancel(ctx)
+	if t.message.Kind == rpc.Response {
+		return q.asked.Reply(ctx, t.message.Result, nil)
+	}
+	failure, ok := rpc.ParseError(t.message.Error)
+	if !ok {
+		failure = rpc.Error{Code: codeInternal, Message: "the client answered with an error that cannot be read"}
+	}
+	return q.asked.Reply(ctx, nil, &failure)
+}
+
+// answer keeps what a client said to a question of a modern server.
+func (q *question) answer(m *rpc.Message) told {
+	if m.Kind == rpc.Response {
+		return told{key: q.key, result: append([]byte(nil), m.Result...)}
+	}
+	failure, _ := rpc.ParseError(m.Error)
+	return told{key: q.key, why: failure.Message}
+}

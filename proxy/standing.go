@@ -1,0 +1,161 @@
+package proxy
+
+import (
+	"slices"
+	"time"
+
+	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
+)
+
+// This file is what a legacy server says to a session of its own accord, outside of any call: it goes to the session's standing stream.
+
+// maxOutbox is how many messages wait for a standing stream to take them.
+const maxOutbox = 16
+
+// maxElicitations bounds how many elicitations of URL mode a session remembers.
+const maxElicitations = 64
+
+// elicitation is one of URL mode that a server may say is complete.
+type elicitation struct {
+	link *link
+	id   string
+}
+
+// connect makes the session's way to a server. Where the client can be asked something, the server's standing stream is listened to as well: some ask there even in the middle of a call.
+func (s *session) connect(l *link, a *access) *upstream.Conn {
+	config := upstream.ConnConfig{
+		Header: a.header, ClientInfo: s.sealed.Client, Capabilities: announced(s.sealed.Capabilities), Version: s.sealed.Version, Notify: a.lists.notified,
+	}
+	if !answers(config.Capabilities) {
+		return l.upstream.Conn(config)
+	}
+	config.Notify = func(m rpc.Message) {
+		if !s.heard(l, m) {
+			a.lists.notified(m)
+		}
+	}
+	config.Ask = func(m rpc.Message, asked *upstream.Asked) bool { return s.askStanding(l, m, asked) }
+	conn := l.upstream.Conn(config)
+	l.p.goroutines.Go(func() { conn.Listen(l.p.background) })
+	return conn
+}
+
+// askStanding passes a server's request on to the standing stream. False: there is none.
+func (s *session) askStanding(l *link, m rpc.Message, asked *upstream.Asked) bool {
+	if refusal := able(s.sealed.Capabilities, m.Method, m.Params); refusal != nil {
+		asked.Refuse(*refusal)
+		return true
+	}
+	q := &question{link: l, asked: asked, due: time.Now().Add(l.p.config.Asking.Time), standing: true}
+	if !s.pose(q) {
+		return false
+	}
+	s.noteElicitation(l, m.Method, m.Params)
+	if !s.post(q.request(m.Method, m.Params)) {
+		return s.take(q.id) == nil
+	}
+	return true
+}
+
+// heard deals with what a server tells this session alone. False: it is about the server's lists.
+func (s *session) heard(l *link, m rpc.Message) bool {
+	switch m.Method {
+	case "notifications/elicitation/complete":
+		if s.elicited(l, m.Params) {
+			s.post(rpc.AppendNotification(nil, m.Method, m.Params))
+		}
+	case "notifications/cancelled":
+		id := find(m.Params, "requestId")
+		for _, q := range s.takeWhere(func(q *question) bool {
+			return q.standing && q.link == l && id != nil && string(q.asked.ID()) == string(id)
+		}) {
+			s.post(q.withdrawal())
+		}
+	case "notifications/message":
+		level, _ := rpc.String(find(m.Params, "level"))
+		if wanted := s.logLevel(); wanted == "" || levelOf(level) >= levelOf(wanted) {
+			s.post(rpc.AppendNotification(nil, m.Method, m.Params))
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// post leaves a message for one of the standing streams. False: there is none, or they take nothing.
+func (s *session) post(message []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.streams == 0 || s.finished {
+		return false
+	}
+	select {
+	case s.outbox <- message:
+		return true
+	default:
+		return false
+	}
+}
+
+// silence ends what waits for a standing stream when the last one has ended.
+func (s *session) silence() {
+	for _, q := range s.takeWhere(func(q *question) bool { return q.standing }) {
+		q.refuse(sayGone)
+	}
+	for {
+		select {
+		case <-s.outbox:
+		default:
+			return
+		}
+	}
+}
+
+// lapse ends what has waited for too long on standing streams.
+func (s *session) lapse(now time.Time) {
+	for _, q := range s.takeWhere(func(q *question) bool { return q.standing && !now.Before(q.due) }) {
+		q.refuse(sayTooLate)
+		s.post(q.withdrawal())
+	}
+}
+
+// noteElicitation remembers an elicitation of URL mode that the client is shown.
+func (s *session) noteElicitation(l *link, method string, params []byte) {
+	id, ok := rpc.String(find(params, "elicitationId"))
+	if method != methodElicit || !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.elicitations) == maxElicitations {
+		s.elicitations = slices.Delete(s.elicitations, 0, 1)
+	}
+	s.elicitations = append(s.elicitations, elicitation{l, id})
+}
+
+// elicited says whether a server may tell this client that an elicitation is complete, which it may once.
+func (s *session) elicited(l *link, params []byte) bool {
+	id, ok := rpc.String(find(params, "elicitationId"))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := slices.Index(s.elicitations, elicitation{l, id})
+	if !ok || at < 0 {
+		return false
+	}
+	s.elicitations = slices.Delete(s.elicitations, at, at+1)
+	return true
+}
+
+// tellRoots passes on to the session's legacy servers that the client's roots are others now.
+func (s *session) tellRoots(p *Proxy) {
+	s.mu.Lock()
+	conns := make([]*upstream.Conn, 0, len(s.conns))
+	for _, conn := range s.conns {
+		conns = append(conns, conn)
+	}
+	s.mu.Unlock()
+	for _, conn := range conns {
+		p.goroutines.Go(func() { conn.Tell(p.background, "notifications/roots/list_changed") })
+	}
+}
