@@ -7,18 +7,20 @@ import (
 	"sync/atomic"
 )
 
-// The collector's default starts again whenever the heap has doubled, and a heap of three megabytes doubles after some hundred calls. With this much room a collection comes every few thousand calls; a heap that is larger than
-// that may grow by a third.
+// The collector's default starts again whenever the heap has doubled, and a heap of three megabytes doubles after some hundred calls. A small heap is therefore given room, so that a collection comes every few thousand calls; a
+// large one may grow by half. What is between keeps what it has: each change makes the runtime give back memory that the next calls need.
 const (
-	roomyHeap = 12 << 20
-	growth    = 33 // percent
+	smallHeap   = 4 << 20
+	largeHeap   = 8 << 20
+	roomy       = 400 // percent
+	economical  = 50
+	neverChange = 0
 )
 
-// tuneCollector gives back what starting took and is not needed any more, and from then on keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts back what was.
+// tuneCollector keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts back what was.
 func tuneCollector() (restore func()) {
-	debug.FreeOSMemory()
-	watch := &collection{percent: percentFor(collected())}
-	before := debug.SetGCPercent(watch.percent)
+	before := debug.SetGCPercent(roomy)
+	watch := &collection{}
 	watch.next()
 	return func() {
 		watch.over.Store(true)
@@ -28,8 +30,8 @@ func tuneCollector() (restore func()) {
 
 // collection is told of each collection by its own garbage.
 type collection struct {
-	percent int // in force; owned by whoever makes the next garbage
-	over    atomic.Bool
+	large bool // what is in force; owned by the cleanup that runs
+	over  atomic.Bool
 }
 
 func (c *collection) next() {
@@ -38,33 +40,29 @@ func (c *collection) next() {
 		if c.over.Load() {
 			return
 		}
-		c.tune(percentFor(collected()))
+		if percent := c.percentFor(liveHeap()); percent != neverChange {
+			debug.SetGCPercent(percent)
+		}
 		c.next()
 	}, c)
 }
 
-// tune sets another percentage, unless it is nearly the one in force: each change makes the runtime think again about how much memory to keep, and give back what the next calls need.
-func (c *collection) tune(percent int) {
-	if percent*10 >= c.percent*7 && percent*10 <= c.percent*15 {
-		return
+// percentFor is the percentage for a heap of this size if it has to be another than the one in force.
+func (c *collection) percentFor(live uint64) int {
+	switch {
+	case !c.large && live >= largeHeap:
+		c.large = true
+		return economical
+	case c.large && live < smallHeap:
+		c.large = false
+		return roomy
 	}
-	c.percent = percent
-	debug.SetGCPercent(percent)
+	return neverChange
 }
 
-// percentFor is the percentage with which the next collection starts when the heap has grown from live to roomyHeap, or by growth if that is more. The runtime takes it of the live heap and of roots, which are
-// stacks and globals.
-func percentFor(live, roots uint64) int {
-	base := max(live+roots, 1)
-	if live >= roomyHeap {
-		return growth
-	}
-	return max(growth, int((roomyHeap-live)*100/base))
-}
-
-// collected is what the last collection left, and what it started from.
-func collected() (live, roots uint64) {
-	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}, {Name: "/gc/scan/globals:bytes"}}
-	metrics.Read(samples)
-	return samples[0].Value.Uint64(), samples[1].Value.Uint64() + samples[2].Value.Uint64()
+// liveHeap is what the last collection left.
+func liveHeap() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }

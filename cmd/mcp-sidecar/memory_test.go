@@ -8,23 +8,16 @@ import (
 
 func TestPercentFor(t *testing.T) {
 	const mib = 1 << 20
-	for _, test := range []struct {
-		live, roots uint64
-		want        int
+	c := &collection{}
+	for _, step := range []struct {
+		live uint64
+		want int
 	}{
-		{1 * mib, 1 * mib, 550}, // (1+1) * 5.5 = 11 more
-		{2 * mib, 0, 500},
-		{6 * mib, 0, 100},
-		{11 * mib, 1 * mib, growth},
-		{12 * mib, 0, growth},
-		{500 * mib, 9 * mib, growth},
+		{1 * mib, neverChange}, {7 * mib, neverChange}, {8 * mib, economical}, {100 * mib, neverChange}, {5 * mib, neverChange}, {3 * mib, roomy}, {5 * mib, neverChange}, {9 * mib, economical},
 	} {
-		if got := percentFor(test.live, test.roots); got != test.want {
-			t.Errorf("percentFor(%d, %d) is %d, want %d", test.live, test.roots, got, test.want)
+		if got := c.percentFor(step.live); got != step.want {
+			t.Errorf("at %d MiB it becomes %d, want %d", step.live/mib, got, step.want)
 		}
-	}
-	if got := percentFor(0, 0); got < 1000 {
-		t.Errorf("an empty heap gets %d", got)
 	}
 }
 
@@ -39,8 +32,8 @@ func TestTheCollectorIsTunedAgainAndAgainAndPutBack(t *testing.T) {
 	tuned := debug.SetGCPercent(-1)
 	debug.SetGCPercent(tuned)
 	runtime.KeepAlive(ballast)
-	if tuned != growth {
-		t.Errorf("with 64 MiB alive the percentage is %d, want %d", tuned, growth)
+	if tuned != economical {
+		t.Errorf("with 64 MiB alive the percentage is %d, want %d", tuned, economical)
 	}
 	restore()
 	if got := debug.SetGCPercent(73); got != 73 {
