@@ -107,6 +107,7 @@ func TestHTTP2OverTLSOnly(t *testing.T) {
 		io.Copy(io.Discard, r.Body)
 		fmt.Fprint(w, r.Proto)
 	}
+	var refused atomic.Int32
 	start := func(begin func(*httptest.Server)) *httptest.Server {
 		s := httptest.NewUnstartedServer(http.HandlerFunc(protocol))
 		s.Config.ErrorLog = log.New(io.Discard, "", 0) // for handshakes that fail
@@ -124,6 +125,7 @@ func TestHTTP2OverTLSOnly(t *testing.T) {
 			if slices.Contains(hello.SupportedProtos, "h2") {
 				return nil, nil
 			}
+			refused.Add(1)
 			return &tls.Config{Certificates: s.TLS.Certificates, NextProtos: []string{"not http/1.1"}}, nil
 		}}
 		s.StartTLS()
@@ -161,6 +163,9 @@ func TestHTTP2OverTLSOnly(t *testing.T) {
 		if string(got) != row.want {
 			t.Errorf("%s: spoken to in %s, want %s", row.what, got, row.want)
 		}
+	}
+	if n := refused.Load(); n != 1 {
+		t.Errorf("a server that knows only HTTP/2 was asked for HTTP/1.1 %d times, want once", n)
 	}
 }
 
