@@ -180,6 +180,12 @@ func (t *turn) answer(conn *upstream.Conn, era upstream.Era, m *rpc.Message) {
 		t.outcome = outcomeError
 		return
 	}
+	if len(pieces) == 1 { // the result goes on as it is: then around it, where the server's envelope was, there is room for ours
+		if whole, ok := m.Enclose(t.head(), closing); ok {
+			t.finishWith(append(t.pieceRoom[:0], whole))
+			return
+		}
+	}
 	t.finish(pieces)
 }
 
@@ -187,9 +193,16 @@ var closing = []byte{'}'}
 
 // finish sends the last message: as an event if there were others, else as the whole body.
 func (t *turn) finish(result [][]byte) {
+	t.finishWith(append(append(append(t.pieceRoom[:0], t.head()), result...), closing))
+}
+
+// head is how an answer with a result begins.
+func (t *turn) head() []byte {
 	head := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
-	head = append(append(head, t.message.ID...), `,"result":`...)
-	pieces := append(append(append(t.pieceRoom[:0], head), result...), closing)
+	return append(append(head, t.message.ID...), `,"result":`...)
+}
+
+func (t *turn) finishWith(pieces [][]byte) {
 	if t.streaming || !accepts(t.r.Header, "application/json") {
 		t.startStream()
 		t.deadline()

@@ -57,7 +57,21 @@ type Message struct {
 	Result []byte // raw object; nil if absent
 	Error  []byte // raw object; nil if absent
 
-	notes notes // of Params or Result
+	notes notes  // of Params or Result
+	text  []byte // of a Response: all of it
+	at    int    // where Result begins in it
+}
+
+// Enclose returns Result with other bytes before and after it, in one piece, by writing over what stood around it; false means that there is no room. The text must be the caller's to write to. Of the message, only
+// Result and what is in it can be used afterwards.
+func (m *Message) Enclose(before, after []byte) (whole []byte, ok bool) {
+	end := m.at + len(m.Result)
+	if m.Kind != Response || m.at < len(before) || len(m.text)-end < len(after) {
+		return nil, false
+	}
+	copy(m.text[m.at-len(before):], before)
+	copy(m.text[end:], after)
+	return m.text[m.at-len(before) : end+len(after)], true
 }
 
 // Members splits Params or Result, whichever the message has, into its members; it appends to dst. For an object of few members, which is nearly every one, this does not read the text again.
@@ -258,7 +272,7 @@ func (e *envelope) judgeResult(text []byte, m *Message, validID bool) (span, str
 	if text[e.result.from] != '{' {
 		return e.result, "result must be an object"
 	}
-	m.Kind, m.Result = Response, e.result.of(text)
+	m.Kind, m.Result, m.text, m.at = Response, e.result.of(text), text, e.result.from
 	return span{}, ""
 }
 

@@ -297,3 +297,31 @@ func TestNamesWithEscapesAreTheirOwn(t *testing.T) {
 		t.Errorf("params %s, %v", m.Params, err)
 	}
 }
+
+// TestEnclose: what stood around a result is written over, the result is not, and nothing is written where there is no room.
+func TestEnclose(t *testing.T) {
+	for _, test := range []struct{ text, before, after, want string }{
+		{`{"jsonrpc":"2.0","id":12345,"result":{"a":1}}`, `{"jsonrpc":"2.0","id":7,"result":`, `}`, `{"jsonrpc":"2.0","id":7,"result":{"a":1}}`},
+		{`{"jsonrpc":"2.0","id":1,"result":{"a":1}}`, `{"jsonrpc":"2.0","id":1,"result":`, `}`, `{"jsonrpc":"2.0","id":1,"result":{"a":1}}`},
+		{`{"jsonrpc":"2.0","id":1,"result":{"a":1}}`, `{"jsonrpc":"2.0","id":22,"result":`, `}`, ``},
+		{`{"result":{"a":1},"jsonrpc":"2.0","id":1}`, `[`, `]]`, `[{"a":1}]]`},
+		{`{"result":{"a":1},"jsonrpc":"2.0","id":1}`, `{"jsonrpc":"2.0","id":1,"result":`, `}`, ``},
+		{`{"jsonrpc":"2.0","id":1,"result":{"a":1}}`, ``, `}}`, ``},
+	} {
+		text := []byte(test.text)
+		m, err := rpc.Read(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, ok := m.Enclose([]byte(test.before), []byte(test.after))
+		if string(whole) != test.want || ok != (test.want != "") {
+			t.Errorf("%s in %s and %s: %s, %v", test.text, test.before, test.after, whole, ok)
+		}
+		if string(m.Result) != `{"a":1}` {
+			t.Errorf("the result became %s", m.Result)
+		}
+		if !ok && string(text) != test.text {
+			t.Errorf("the text became %s", text)
+		}
+	}
+}
