@@ -71,11 +71,7 @@ func (l *life) run() {
 	if names := alice.list(); !slices.Equal(names, []string{"docs__connect"}) {
 		l.t.Errorf("before the sign-in alice sees %v", names)
 	}
-	turned := l.g.turnedAway()
 	link := l.s.linkIn(alice.call("echo", "{}"))
-	if l.g.turnedAway() != turned {
-		l.t.Error("a call without an account reached the server")
-	}
 	if status, page := newPerson(l.t, "alice-at-provider").follow(link); status != 200 || !strings.Contains(page, "docs is connected for alice.") {
 		l.t.Fatalf("the sign-in ended with %d:\n%s", status, page)
 	}
@@ -135,10 +131,9 @@ func (l *life) end(alice *agent) {
 	if got.status != 200 || !strings.Contains(got.body, `"token_revoked":true`) {
 		l.t.Errorf("disconnect: %d %s", got.status, got.body)
 	}
-	turned := l.g.turnedAway()
 	l.s.linkIn(alice.call("echo", "{}"))
-	if l.g.turnedAway() != turned {
-		l.t.Error("after the end a token was sent")
+	if n := l.g.turnedAway(); n != 0 {
+		l.t.Errorf("%d requests had a token that had ended, or one after the end", n)
 	}
 	_, metrics, err := l.s.Scrape(l.t.Context(), "/metrics")
 	if err != nil || strings.Contains(metrics, rig.AdminToken) {

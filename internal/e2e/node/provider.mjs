@@ -43,7 +43,7 @@ const configuration = {
   cookies: { keys: ['a key for cookies'] },
   fetch: (url, options) => {
     const target = new URL(url);
-    return fetch(DOCUMENTS && target.protocol === 'https:' ? DOCUMENTS : target, options);
+    return DOCUMENTS && target.protocol === 'https:' ? fetch(DOCUMENTS, { redirect: 'error' }) : fetch(target, options);
   },
 };
 
@@ -55,7 +55,7 @@ if (CLIENTS !== undefined) {
 const answer = provider.callback();
 
 async function interaction(req, res) {
-  const { uid, prompt, params } = await provider.interactionDetails(req, res);
+  const { uid, params } = await provider.interactionDetails(req, res);
   if (req.method !== 'POST') {
     res.setHeader('Content-Type', 'text/html');
     res.end(`<!doctype html><title>Sign in</title><form method="post" action="${ISSUER}/interaction/${uid}"><input name="login" value="someone"><button id="allow" name="do" value="allow">Allow</button><button id="deny" name="do" value="deny">Deny</button></form>`);
@@ -70,7 +70,7 @@ async function interaction(req, res) {
   }
   const accountId = form.get('login') || 'someone';
   const grant = new provider.Grant({ accountId, clientId: params.client_id });
-  grant.addOIDCScope('openid offline_access');
+  grant.addOIDCScope('openid offline_access read write');
   for (const resource of [params.resource].flat().filter(Boolean)) grant.addResourceScope(resource, 'read write');
   await provider.interactionFinished(req, res, { login: { accountId }, consent: { grantId: await grant.save() } }, { mergeWithLastSubmission: false });
 }
@@ -98,6 +98,7 @@ createServer((req, res) => {
       return;
     }
     req.url = '/.well-known/oauth-authorization-server';
+    req.originalUrl = ISSUER + req.url;
     answer(req, res);
     return;
   }
