@@ -12,13 +12,14 @@ import (
 const (
 	smallHeap   = 4 << 20
 	largeHeap   = 8 << 20
-	roomy       = 400 // percent
+	roomy       = 250 // percent
 	economical  = 50
 	neverChange = 0
 )
 
-// tuneCollector keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts back what was.
+// tuneCollector gives back what starting took, and from then on keeps the collector's percentage fit for the size of the heap: it looks after each collection. The returned func puts back what was.
 func tuneCollector() (restore func()) {
+	debug.FreeOSMemory()
 	before := debug.SetGCPercent(roomy)
 	watch := &collection{}
 	watch.next()
