@@ -130,6 +130,10 @@ var table = map[string]row{
 		},
 		theirs: edges{"golang.org/x/oauth2": "token requests and PKCE"},
 	},
+	"internal/e2e/oauthconformance": {
+		test: true,
+		ours: edges{"internal/e2e/rig": "it starts everything"},
+	},
 	"internal/demo":  {theirs: edges{"github.com/mark3labs/mcp-go": "the demo server is written as others write theirs"}},
 	"internal/front": {},
 	"internal/metrics": {

@@ -1,0 +1,227 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"mcpsidecar/internal/e2e/rig"
+)
+
+// document is where the suite says that our metadata document is.
+const document = "https://conformance-test.local/client-metadata.json"
+
+// given is what the suite tells a client besides the address.
+type given struct {
+	ClientID     string `json:"client_id"`
+	ClientSecret string `json:"client_secret"`
+	ToolCalls    []toolCall
+}
+
+type toolCall struct {
+	Name      string
+	Arguments json.RawMessage
+}
+
+// play plays admin, agent and user for one scenario.
+func play(ctx context.Context, scenario, address string) error {
+	dir, err := os.MkdirTemp("", "play-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	var known given
+	if text := os.Getenv("MCP_CONFORMANCE_CONTEXT"); text != "" {
+		if err := json.Unmarshal([]byte(text), &known); err != nil {
+			return err
+		}
+	}
+	s, err := rig.StartSidecar(ctx, rig.SidecarConfig{Binary: os.Getenv(sidecarVariable), Dir: filepath.Join(dir, "data"), Args: []string{"--client-metadata-url", document}})
+	if err != nil {
+		return err
+	}
+	defer s.Kill()
+	defer func() { fmt.Fprintln(os.Stderr, s.Stderr) }()
+	fields := rig.Fields{}
+	if strings.HasPrefix(scenario, "auth/") {
+		fields["auth_type"] = "oauth2"
+	}
+	if known.ClientID != "" {
+		fields["oauth2_client_id"], fields["oauth2_client_secret"] = known.ClientID, known.ClientSecret
+	}
+	id, err := s.Register(ctx, "server", address, fields)
+	if err != nil {
+		return fmt.Errorf("the sidecar refuses the server: %w", err)
+	}
+	token, err := s.Mint(ctx, "alice", nil)
+	if err != nil {
+		return err
+	}
+	p := &player{sidecar: s, id: id, token: token, known: known}
+	return p.use(ctx)
+}
+
+// player is the agent and its user.
+type player struct {
+	sidecar *rig.Sidecar
+	id      string
+	token   string
+	known   given
+	signIns int
+}
+
+// maxSignIns is how often a user follows a link before losing patience.
+const maxSignIns = 3
+
+// use lists the tools and calls each, twice round where the account at the provider turns out to be gone.
+func (p *player) use(ctx context.Context) error {
+	for {
+		tools, err := p.list(ctx)
+		if err != nil {
+			return err
+		}
+		signIns := p.signIns
+		for _, tool := range tools {
+			if err := p.call(ctx, tool.Name, tool.arguments(p.known)); err != nil {
+				return err
+			}
+		}
+		if p.signIns == signIns {
+			return nil
+		}
+	}
+}
+
+type tool struct {
+	Name        string
+	InputSchema struct {
+		Properties map[string]struct{ Type any }
+		Required   []string
+	}
+}
+
+// arguments are those that the suite asks for, or something of the right types.
+func (t tool) arguments(known given) json.RawMessage {
+	for _, call := range known.ToolCalls {
+		if call.Name == t.Name {
+			return call.Arguments
+		}
+	}
+	arguments := map[string]any{}
+	for name, property := range t.InputSchema.Properties {
+		switch property.Type {
+		case "number", "integer":
+			arguments[name] = 2
+		case "boolean":
+			arguments[name] = true
+		case "string":
+			arguments[name] = "text"
+		}
+	}
+	text, _ := json.Marshal(arguments) // of simple values: cannot fail
+	return text
+}
+
+func (p *player) list(ctx context.Context) ([]tool, error) {
+	answer, err := p.ask(ctx, "tools/list", "", `{`)
+	if err != nil {
+		return nil, err
+	}
+	var result struct{ Tools []tool }
+	return result.Tools, json.Unmarshal(answer.Result, &result)
+}
+
+var linkIn = regexp.MustCompile(`http://[^\s"\\]+/connect/[A-Za-z0-9_-]{43}`)
+
+// call calls a tool, and signs in where that is what the answer asks for.
+func (p *player) call(ctx context.Context, name string, arguments json.RawMessage) error {
+	for {
+		text, _ := json.Marshal(name) // a text: cannot fail
+		answer, err := p.ask(ctx, "tools/call", name, fmt.Sprintf(`{"name":%s,"arguments":%s,`, text, arguments))
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s: %s%s\n", name, answer.Result, answer.Error)
+		link := linkIn.FindString(string(answer.Result) + string(answer.Error))
+		if link == "" {
+			return nil
+		}
+		if p.signIns++; p.signIns > maxSignIns {
+			return errors.New("the server asks for one sign-in after the other")
+		}
+		if err := p.browse(ctx, link); err != nil {
+			return err
+		}
+		if strings.HasSuffix(name, "__connect") {
+			return nil
+		}
+	}
+}
+
+type answer struct{ Result, Error json.RawMessage }
+
+// ask sends one request of the newest revision to the sidecar; params is the beginning of an object.
+func (p *player) ask(ctx context.Context, method, name, params string) (a answer, err error) {
+	body := `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params +
+		`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.sidecar.Base+"/mcp/server", strings.NewReader(body))
+	if err != nil {
+		return a, err
+	}
+	for name, value := range map[string]string{
+		"Authorization": "Bearer " + p.token, "Content-Type": "application/json", "Accept": "application/json, text/event-stream", "Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": method,
+	} {
+		request.Header.Set(name, value)
+	}
+	if name != "" {
+		request.Header.Set("Mcp-Name", name)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return a, err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return a, err
+	}
+	if i := bytes.LastIndex(text, []byte("\ndata: ")); i >= 0 || bytes.HasPrefix(text, []byte("data: ")) {
+		text = text[i+len("\ndata: "):]
+	}
+	return a, json.Unmarshal(text, &a)
+}
+
+// browse follows a sign-in link as a browser does: the question, the provider, and back.
+func (p *player) browse(ctx context.Context, link string) error {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return err
+	}
+	browser := &http.Client{Jar: jar}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, link, nil)
+	if err != nil {
+		return err
+	}
+	response, err := browser.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	page, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the sign-in ended with %s at %s:\n%s", response.Status, response.Request.URL.Path, page)
+	}
+	return nil
+}
