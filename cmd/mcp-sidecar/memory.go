@@ -8,12 +8,12 @@ import (
 )
 
 // The collector's default starts again whenever the heap has doubled, and a heap of three megabytes doubles after some hundred calls. A small heap is therefore given room, so that a collection comes every few thousand calls; a
-// large one may grow by half. What is between keeps what it has: each change makes the runtime give back memory that the next calls need.
+// large one may grow by a quarter. What is between keeps what it has: each change makes the runtime give back memory that the next calls need.
 const (
 	smallHeap   = 4 << 20
 	largeHeap   = 8 << 20
 	roomy       = 250 // percent
-	economical  = 50
+	economical  = 25
 	neverChange = 0
 )
 
