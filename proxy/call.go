@@ -242,7 +242,7 @@ func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *fai
 			return upstream.Call{}, failInvalidParams(err.Error())
 		}
 	}
-	out.Params = append(t.outRoom[:0], rpc.Member{Name: "name", Raw: rawName, Value: rpc.AppendString(nil, tool.tool.Name)})
+	out.Params = append(t.room.out[:0], rpc.Member{Name: "name", Raw: rawName, Value: rpc.AppendString(nil, tool.tool.Name)})
 	if arguments != nil {
 		out.Params = append(out.Params, rpc.Member{Name: "arguments", Raw: rawArguments, Value: arguments})
 	}

@@ -40,8 +40,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	t := turns.Get().(*turn)
-	*t = turn{proxy: p, ctx: r.Context(), w: w, r: r, started: p.now()}
+	*t = turn{proxy: p, ctx: r.Context(), w: w, r: r, started: p.now(), room: rooms.Get().(*room)}
 	t.admit(identity, slug)
+	t.leaveRoom()
 	*t = turn{}
 	turns.Put(t) // not deferred: what a panic leaves behind is nobody's to use again
 }

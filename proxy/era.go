@@ -50,7 +50,7 @@ type params struct {
 // readParams takes params apart, which have been read strictly already.
 func (t *turn) readParams() (params, *failure) {
 	var p params
-	members, err := t.message.Members(t.paramsRoom[:0])
+	members, err := t.message.Members(t.room.params[:0])
 	if err != nil {
 		return p, failInvalidParams("params cannot be read")
 	}
@@ -74,7 +74,7 @@ func (t *turn) readMeta(raw []byte) (meta, *failure) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return m, failInvalidParams("_meta must be an object")
 	}
-	members, err := rpc.Members(t.metaRoom[:0], raw)
+	members, err := rpc.Members(t.room.meta[:0], raw)
 	if err != nil {
 		return m, failInvalidParams("_meta cannot be read")
 	}

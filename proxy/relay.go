@@ -182,7 +182,7 @@ func (t *turn) answer(conn *upstream.Conn, era upstream.Era, m *rpc.Message) {
 	}
 	if len(pieces) == 1 { // the result goes on as it is: then around it, where the server's envelope was, there is room for ours
 		if whole, ok := m.Enclose(t.head(), closing); ok {
-			t.finishWith(append(t.pieceRoom[:0], whole))
+			t.finishWith(append(t.room.pieces[:0], whole))
 			return
 		}
 	}
@@ -193,7 +193,7 @@ var closing = []byte{'}'}
 
 // finish sends the last message: as an event if there were others, else as the whole body.
 func (t *turn) finish(result [][]byte) {
-	t.finishWith(append(append(append(t.pieceRoom[:0], t.head()), result...), closing))
+	t.finishWith(append(append(append(t.room.pieces[:0], t.head()), result...), closing))
 }
 
 // head is how an answer with a result begins.
@@ -238,7 +238,7 @@ func (t *turn) translate(conn *upstream.Conn, era upstream.Era, m *rpc.Message) 
 	modernServer := era == upstream.Modern
 	switch {
 	case modernServer == t.modern:
-		return append(t.resultRoom[:0], m.Result), true
+		return append(t.room.result[:0], m.Result), true
 	case t.modern:
 		return t.modernise(conn, m), true
 	}

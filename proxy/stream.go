@@ -89,6 +89,7 @@ func grant(wanted []byte) (granted string, methods []string) {
 // follow opens a stream, keeps it open, and calls changed with a notification for each of the caller's lists that is another; graceful says that it was we who ended it. What changes after the client knows that the stream is open is told.
 func (t *turn) follow(over <-chan struct{}, open func() error, changed func(method string) error) (graceful bool) {
 	t.leaveBusy()
+	t.leaveRoom()
 	t.proxy.config.Metrics.Streams(1)
 	defer t.proxy.config.Metrics.Streams(-1)
 	woken := t.proxy.hub.join()

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,10 +27,8 @@ type turn struct {
 	meta    meta      // of a modern client
 	scratch [512]byte // room for what is written here: what it holds is gone with the next use
 
-	// Room for what most requests need, so that they allocate none.
-	paramsRoom, metaRoom, outRoom [6]rpc.Member
-	pieceRoom                     [8][]byte
-	resultRoom                    [1][]byte
+	// Room for what most requests need, so that they allocate none. A standing stream gives it back.
+	room *room
 
 	talk      *talk         // of a legacy client that is asked something; nil: it is not
 	parked    bool          // the call waits for the client's next request
@@ -40,6 +39,25 @@ type turn struct {
 	bytesIn   int64
 	bytesOut  int64
 	record    audit.Call // of a call; Tool is empty if none was made
+}
+
+// room is memory for the parts of one request and its answer.
+type room struct {
+	params, meta, out [6]rpc.Member
+	pieces            [8][]byte
+	result            [1][]byte
+}
+
+// rooms keeps the rooms that nobody uses.
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// leaveRoom gives the room back, with nothing in it.
+func (t *turn) leaveRoom() {
+	if t.room != nil {
+		*t.room = room{}
+		rooms.Put(t.room)
+		t.room = nil
+	}
 }
 
 var (
