@@ -38,7 +38,11 @@ func (b *Broker) Connect(ctx context.Context, start Start) (Started, error) {
 	if err != nil {
 		return Started{}, err
 	}
-	p, err := b.prepare(ctx, server, b.discovery.Discover)
+	find, err := b.finder(ctx, start)
+	if err != nil {
+		return Started{}, err
+	}
+	p, err := b.prepare(ctx, server, find)
 	if err != nil {
 		return Started{}, err
 	}
@@ -67,6 +71,18 @@ func (b *Broker) Connect(ctx context.Context, start Start) (Started, error) {
 		return Started{}, err
 	}
 	return Started{URL: target, Cookie: secret.New(cookie)}, nil
+}
+
+// finder is how the provider of a sign-in is found. Who is connected and signs in again does so because what was given does not do: the server may have moved to another provider, so it is asked.
+func (b *Broker) finder(ctx context.Context, start Start) (discover, error) {
+	switch _, err := b.store.Grant(ctx, start.ServerID, start.User); {
+	case err == nil:
+		return b.discovery.Rediscover, nil
+	case errors.Is(err, configstore.ErrNotFound):
+		return b.discovery.Discover, nil
+	default:
+		return nil, err
+	}
 }
 
 // random is a text of 256 random bits.
