@@ -1,0 +1,320 @@
+package proxy_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcpsidecar/proxy"
+)
+
+// shortly is how long the tests of what expires wait for it.
+const shortly = 50 * time.Millisecond
+
+const askRoots = `{"ask":{"method":"roots/list"}}`
+
+// TestARequestStateIsWorthNothingElsewhere: to another caller, at another server or tool, with other arguments, or changed (patterns/mrtr, Server Requirements). What was given for the request goes on working.
+func TestARequestStateIsWorthNothingElsewhere(t *testing.T) {
+	for _, serverEra := range eras {
+		t.Run(serverEra+" server", func(t *testing.T) {
+			a := startAsker(t, serverEra)
+			a.setTools(tool("ask"), tool("other"))
+			twin := startAsker(t, serverEra)
+			r := newRig(t, a.record("one"), twin.record("two"))
+			alice := r.token("user", "alice")
+			c := r.clientWith("modern", "/mcp", alice, ableToAll)
+			in := c.again(askRoots, "").required(t)
+			if strings.Contains(in.RequestState, "server") {
+				t.Errorf("the state can be read: %s", in.RequestState)
+			}
+			var key string
+			for key = range in.InputRequests {
+			}
+			answers := map[string]string{key: `{"roots":[]}`}
+			middle := len(in.RequestState) / 2
+			changed := in.RequestState[:middle] + swap(in.RequestState[middle]) + in.RequestState[middle+1:]
+			fakes := len(a.seenOf("tools/call"))
+			for name, try := range map[string]func() called{
+				"another user": func() called {
+					return r.clientWith("modern", "/mcp", r.token("user", "bob"), ableToAll).again(askRoots, with(in.RequestState, answers))
+				},
+				"another token of hers": func() called {
+					return r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll).again(askRoots, with(in.RequestState, answers))
+				},
+				"other arguments": func() called {
+					return c.again(`{"ask":{"method":"roots/list"},"more":1}`, with(in.RequestState, answers))
+				},
+				"another tool": func() called {
+					return c.outcome(c.ask("tools/call", "one__other", `"name":"one__other","arguments":`+askRoots+with(in.RequestState, answers), ""))
+				},
+				"another server": func() called {
+					return c.outcome(c.ask("tools/call", "two__ask", `"name":"two__ask","arguments":`+askRoots+with(in.RequestState, answers), ""))
+				},
+				"a changed state":      func() called { return c.again(askRoots, with(changed, answers)) },
+				"a state of no kind":   func() called { return c.again(askRoots, with("the <server's> state", answers)) },
+				"a session's id":       func() called { return c.again(askRoots, with(r.client("legacy", "/mcp", alice).session, answers)) },
+				"a state of no string": func() called { return c.again(askRoots, `,"requestState":{}`) },
+			} {
+				if got := try(); got.code != -32602 {
+					t.Errorf("%s: %s", name, got.raw.body)
+				}
+			}
+			if n := len(a.seenOf("tools/call")) + len(twin.seenOf("tools/call")); n != fakes {
+				t.Errorf("%d of them reached a server", n-fakes)
+			}
+			if got := c.again(askRoots, with(in.RequestState, answers)); !strings.Contains(got.text(), `{"roots":[]}`) {
+				t.Errorf("the retry that was meant: %s", got.raw.body)
+			}
+		})
+	}
+}
+
+func swap(c byte) string {
+	if c == 'A' {
+		return "B"
+	}
+	return "A"
+}
+
+// TestAParkedCallGoesOnOnce.
+func TestAParkedCallGoesOnOnce(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r := newRig(t, a.record("one"))
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	in := c.again(askRoots, "").required(t)
+	more := with(in.RequestState, map[string]string{"question": `{"roots":[]}`})
+	if got := c.again(askRoots, with(in.RequestState, map[string]string{"question": `7`})); got.code != -32602 {
+		t.Errorf("an answer of no kind: %s", got.raw.body)
+	}
+	if got := c.again(askRoots, fmt.Sprintf(`,"requestState":%q,"inputResponses":[]`, in.RequestState)); got.code != -32602 {
+		t.Errorf("answers of no kind: %s", got.raw.body)
+	}
+	var wg sync.WaitGroup
+	results := make(chan called, 4)
+	for range 4 {
+		twin := *c
+		wg.Go(func() { results <- twin.again(askRoots, more) })
+	}
+	wg.Wait()
+	close(results)
+	var good, refused int
+	for got := range results {
+		switch {
+		case strings.Contains(got.text(), `{"roots":[]}`):
+			good++
+		case got.code == -32602 && strings.Contains(got.raw.body, "has gone on already"):
+			refused++
+		default:
+			t.Errorf("%s", got.raw.body)
+		}
+	}
+	if good != 1 || refused != 3 {
+		t.Errorf("%d went on, %d were refused", good, refused)
+	}
+	if n := len(a.seenOf("tools/call")); n != 1 {
+		t.Errorf("%d calls", n)
+	}
+}
+
+// TestAQuestionThatIsNotAnsweredIsAskedAgain, with a state that holds.
+func TestAQuestionThatIsNotAnsweredIsAskedAgain(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r := newRig(t, a.record("one"))
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	first := c.again(askRoots, "").required(t)
+	second := c.again(askRoots, with(first.RequestState, map[string]string{"another": `{}`})).required(t)
+	if second.InputRequests["question"].Method != "roots/list" || second.RequestState == first.RequestState {
+		t.Errorf("asked again: %+v", second)
+	}
+	if got := c.again(askRoots, with(first.RequestState, map[string]string{"question": `{"roots":[]}`})); got.code != -32602 {
+		t.Errorf("the old state: %s", got.raw.body)
+	}
+	if got := c.again(askRoots, with(second.RequestState, map[string]string{"question": `{"roots":[]}`})); !strings.Contains(got.text(), `{"roots":[]}`) {
+		t.Errorf("the new state: %s", got.raw.body)
+	}
+}
+
+// TestAParkedCallEndsForLackOfTime: the server hears of it, and so does a retry.
+func TestAParkedCallEndsForLackOfTime(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r := newRigWith(t, func(c *proxy.Config) { c.Asking.Time = shortly }, a.record("one"))
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	in := c.again(askRoots, "").required(t)
+	<-a.over
+	waitFor(t, func() bool { return len(a.seenOf("notifications/cancelled")) == 1 })
+	got := c.again(askRoots, with(in.RequestState, map[string]string{"question": `{"roots":[]}`}))
+	if got.code != -32602 || !strings.Contains(got.raw.body, "cancelled") {
+		t.Errorf("a retry that comes too late: %s", got.raw.body)
+	}
+}
+
+// TestAParkedCallIsLostInARestart, and the retry says so.
+func TestAParkedCallIsLostInARestart(t *testing.T) {
+	a := startAsker(t, "legacy")
+	first := newRig(t, a.record("one"))
+	token := first.token("user", "alice")
+	c := first.clientWith("modern", "/mcp", token, ableToAll)
+	in := c.again(askRoots, "").required(t)
+	second := newRig(t, a.record("one"))
+	second.tokens = first.tokens
+	second.callers.Reload(first.tokens)
+	c.rig = second
+	got := c.again(askRoots, with(in.RequestState, map[string]string{"question": `{"roots":[]}`}))
+	if got.code != -32602 || !strings.Contains(got.raw.body, "restarted") {
+		t.Errorf("%s", got.raw.body)
+	}
+}
+
+// TestAStateOfAModernServerSurvivesARestart: it carries ableToAll.
+func TestAStateOfAModernServerSurvivesARestart(t *testing.T) {
+	a := startAsker(t, "modern")
+	first := newRig(t, a.record("one"))
+	c := first.clientWith("modern", "/mcp", first.token("user", "alice"), ableToAll)
+	in := c.again(askRoots, "").required(t)
+	second := newRig(t, a.record("one"))
+	second.tokens = first.tokens
+	second.callers.Reload(first.tokens)
+	c.rig = second
+	if got := c.again(askRoots, with(in.RequestState, map[string]string{"k1": `{"roots":[]}`})); !strings.HasPrefix(got.text(), "the <server's> state: ") {
+		t.Errorf("%s", got.raw.body)
+	}
+}
+
+// TestParkedCallsAreBounded: per user, overall, and in bytes. A server whose call cannot wait is told, and its answer goes to the client.
+func TestParkedCallsAreBounded(t *testing.T) {
+	for name, test := range map[string]struct {
+		limits proxy.Asking
+		bobToo bool
+	}{
+		"per user": {proxy.Asking{PerUser: 2}, true},
+		"overall":  {proxy.Asking{Overall: 2}, false},
+		"in bytes": {proxy.Asking{Bytes: 30}, false}, // each takes 10
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := startAsker(t, "legacy")
+			r := newRigWith(t, func(c *proxy.Config) { c.Asking = test.limits }, a.record("one"))
+			alice, bob := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll), r.clientWith("modern", "/mcp", r.token("user", "bob"), ableToAll)
+			first := alice.again(askRoots, "").required(t)
+			alice.again(askRoots, "").required(t)
+			if name == "in bytes" {
+				alice.again(askRoots, "").required(t)
+			}
+			if got := alice.again(askRoots, ""); !strings.Contains(got.text(), "too many calls wait") {
+				t.Errorf("one too many: %s", got.raw.body)
+			}
+			if got := bob.again(askRoots, ""); (got.ResultType == "input_required") != test.bobToo {
+				t.Errorf("another user: %s", got.raw.body)
+			}
+			alice.again(askRoots, with(first.RequestState, map[string]string{"question": `{"roots":[]}`}))
+			alice.again(askRoots, "").required(t)
+		})
+	}
+}
+
+// TestAParkedCallEndsWithTheProgram, and with the server that it is at.
+func TestAParkedCallEndsWithTheProgram(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r := newRig(t, a.record("one"))
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	c.again(askRoots, "").required(t)
+	r.proxy.Drain(t.Context())
+	r.proxy.Close()
+	<-a.over
+}
+
+// TestAnAnswerGoesToTheServerThatAsked, and to none that has taken its place.
+func TestAnAnswerGoesToTheServerThatAsked(t *testing.T) {
+	a, successor := startAsker(t, "legacy"), startAsker(t, "legacy")
+	r := newRig(t, a.record("one"))
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	in := c.again(askRoots, "").required(t)
+	r.load(successor.record("one"))
+	c.list()
+	got := c.again(askRoots, with(in.RequestState, map[string]string{"question": `{"roots":[]}`}))
+	if got.code != -32602 {
+		t.Errorf("%s", got.raw.body)
+	}
+	<-a.over
+	if n := len(successor.seenOf("")) + len(successor.seenOf("tools/call")); n != 0 {
+		t.Errorf("%d messages reached the successor", n)
+	}
+}
+
+// TestAnswersKeepTheRulesOfTheCaller: what the policy forbids meanwhile does not go on.
+func TestAnswersKeepTheRulesOfTheCaller(t *testing.T) {
+	a := startAsker(t, "legacy")
+	record := a.record("one")
+	r := newRig(t, record)
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	in := c.again(askRoots, "").required(t)
+	record.Rules.ToolDenyList = []string{"ask"}
+	record.Revision++
+	r.load(record)
+	got := c.again(askRoots, with(in.RequestState, map[string]string{"question": `{"roots":[]}`}))
+	if got.code != -32602 || !strings.Contains(got.raw.body, "Unknown tool") {
+		t.Errorf("%s", got.raw.body)
+	}
+	if n := len(a.seenOf("")); n != 0 {
+		t.Errorf("%d answers reached the server", n)
+	}
+}
+
+// TestWhatClientsCanDoIsKeptApart: a legacy server's session is shared by the calls of a modern client that declare the same, and by no others.
+func TestWhatClientsCanDoIsKeptApart(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r := newRig(t, a.record("one"))
+	token := r.token("user", "alice")
+	for _, declared := range []string{`{}`, ableToAll, `{"sampling":{}}`, ableToAll, `{}`} {
+		c := r.clientWith("modern", "/mcp", token, declared)
+		c.again(`{"ask":[]}`, "")
+		sent := a.seenOf("tools/call")
+		session := sent[len(sent)-1].Header.Get("Mcp-Session-Id")
+		var told string
+		for i, m := range a.seenOf("initialize") {
+			if fmt.Sprintf("upstream-%d", i+1) == session {
+				told = m.Body
+			}
+		}
+		if !strings.Contains(told, `"capabilities":`+declared+`,`) {
+			t.Errorf("a client that declares %s called in the session of %s", declared, told)
+		}
+	}
+	if n := len(a.seenOf("initialize")); n != 4 { // and one for lists
+		t.Errorf("%d sessions, want 4", n)
+	}
+	for i := range 20 {
+		r.clientWith("modern", "/mcp", token, fmt.Sprintf(`{"roots":{},"experimental":{"n":%d}}`, i)).again(`{"ask":[]}`, "")
+	}
+	if n := len(a.seenOf("initialize")); n > 10 {
+		t.Errorf("%d sessions for one caller", n)
+	}
+}
+
+// TestServersAreNotToldOfTasks, which nobody here keeps yet; ableToAll else is told as it is.
+func TestServersAreNotToldOfTasks(t *testing.T) {
+	for _, clientEra := range eras {
+		a := startAsker(t, "legacy")
+		r := newRig(t, a.record("one"))
+		c := r.clientWith(clientEra, "/mcp", r.token("user", "alice"), `{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"x/y":{}}}`)
+		c.again(`{"ask":[]}`, "")
+		initialized := a.seenOf("initialize")
+		if got := initialized[len(initialized)-1].Body; !strings.Contains(got, `"capabilities":{"roots":{"listChanged":true},"extensions":{"x/y":{}}},`) {
+			t.Errorf("%s: %s", clientEra, got)
+		}
+	}
+}
+
+// TestRootsThatChange are told to the legacy servers of the session.
+func TestRootsThatChange(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r := newRig(t, a.record("one"))
+	c := r.clientWith("legacy", "/mcp", r.token("user", "alice"), `{"roots":{"listChanged":true}}`)
+	c.again(`{"ask":[]}`, "")
+	if got := c.post(`{"jsonrpc":"2.0","method":"notifications/roots/list_changed"}`); got.status != http.StatusAccepted {
+		t.Errorf("%d", got.status)
+	}
+	waitFor(t, func() bool { return len(a.seenOf("notifications/roots/list_changed")) == 1 })
+}
