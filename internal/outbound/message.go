@@ -72,7 +72,7 @@ func ordinary(r *http.Request) bool {
 	default:
 		return false
 	}
-	if r.URL == nil || r.Header == nil || r.Close || len(r.TransferEncoding) > 0 || len(r.Trailer) > 0 || r.Cancel != nil {
+	if r.URL == nil || r.Header == nil || r.Close || len(r.TransferEncoding) > 0 || len(r.Trailer) > 0 || canceled(r) {
 		return false
 	}
 	if r.Body == nil || r.Body == http.NoBody {
@@ -201,4 +201,9 @@ func (m *message) free() {
 		messageBuffers.Put(m.buffer)
 	}
 	m.text, m.buffer = nil, nil
+}
+
+// canceled says that a request can be ended in the old way, which only net/http knows.
+func canceled(r *http.Request) bool {
+	return r.Cancel != nil //lint:ignore SA1019 it is looked at so that it is respected
 }

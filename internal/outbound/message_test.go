@@ -17,15 +17,12 @@ import (
 func TestRequestsAreThoseOfNetHTTP(t *testing.T) {
 	heads := make(chan []string, 1)
 	s := speak(t, func(p *peer) {
-		for {
-			lines, err := headOf(p.reader)
-			if err != nil {
-				return
-			}
-			heads <- lines
-			p.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		lines, err := headOf(p.reader)
+		if err != nil {
 			return
 		}
+		heads <- lines
+		p.say("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	})
 	c := s.client()
 	for _, test := range []struct {
