@@ -129,7 +129,7 @@ func (t *turn) resolve(name string) (found target) {
 		}
 	}
 	if !s.hasBaseline { // the fetch has stored one meanwhile, and with it the rules are others
-		if newer := t.candidate(name); newer != nil {
+		if newer := t.candidate(name); newer != nil && newer.link == s.link { // another link is another way to connect, and what way proves us with is not for that
 			found.server = newer
 		}
 	}
