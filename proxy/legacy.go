@@ -65,6 +65,10 @@ func (t *turn) initialize(p params) {
 	}
 	t.version = version
 	id, err := t.proxy.sealer.seal(t.sealedSession(version, object(client), object(declared)))
+	if err == errLongSession {
+		t.fail(failRequest(err.Error()))
+		return
+	}
 	if err != nil {
 		t.fail(fail(http.StatusInternalServerError, http.StatusInternalServerError, codeInternal, "a session could not be opened"))
 		return

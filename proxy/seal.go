@@ -51,14 +51,17 @@ func newSealer(key [32]byte) (*sealer, error) {
 
 // Bounds of a session id: what is longer is not ours, and what a client says of itself must not make it longer than common header limits.
 const (
-	maxSessionID  = 4096
+	maxSessionID  = 10 << 10 // a request may have 16 KiB of headers, and lists the servers of a session once more
 	maxClientInfo = 1024
 	maxDeclared   = 1024
 )
 
 var sessionPlace = []byte("mcp-sidecar session 1")
 
-var errNoSession = errors.New("no such session")
+var (
+	errNoSession   = errors.New("no such session")
+	errLongSession = errors.New("too many servers are listed for a session to remember")
+)
 
 func (s *sealer) seal(what *sealed) (string, error) {
 	if len(what.Client) > maxClientInfo {
@@ -71,7 +74,11 @@ func (s *sealer) seal(what *sealed) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sealing a session: %w", err)
 	}
-	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, sessionPlace)), nil
+	id := base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, plain, sessionPlace))
+	if len(id) > maxSessionID {
+		return "", errLongSession
+	}
+	return id, nil
 }
 
 func (s *sealer) open(id string) (*sealed, error) {
