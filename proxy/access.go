@@ -152,7 +152,7 @@ func (l *link) sweep(now time.Time) {
 	})
 }
 
-// GrantChanged tells the proxy that a user's connection to a server began or ended.
+// GrantChanged tells the proxy that a user's connection to a server began or ended. What the user had open there is closed: the next account is another one's to the server, and must not go on with a session of the last.
 func (p *Proxy) GrantChanged(serverID, user string) {
 	for _, s := range p.snapshot.Load().servers {
 		if s.id != serverID || s.link == nil {
@@ -160,6 +160,9 @@ func (p *Proxy) GrantChanged(serverID, user string) {
 		}
 		if value, ok := s.link.ways.own.LoadAndDelete(user); ok {
 			p.goroutines.Go(value.(*access).lists.close)
+		}
+		if left := append(p.sessions.leave(user, s.link), p.callers.leave(user, s.link)...); len(left) > 0 {
+			p.goroutines.Go(func() { closeConns(left) })
 		}
 	}
 	p.hub.wake()

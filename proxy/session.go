@@ -219,6 +219,24 @@ func (s *session) dropRetired() {
 	closeConns(old)
 }
 
+// leave takes a user's ways to a server out of all sessions.
+func (s *sessions) leave(user string, l *link) (left []*upstream.Conn) {
+	s.live.Range(func(_, value any) bool {
+		found := value.(*session)
+		if found.sealed.User != user {
+			return true
+		}
+		found.mu.Lock()
+		if conn := found.conns[l]; conn != nil {
+			left = append(left, conn)
+			delete(found.conns, l)
+		}
+		found.mu.Unlock()
+		return true
+	})
+	return left
+}
+
 // sweep lets go of what sessions hold that nobody has used for long.
 func (s *sessions) sweep() {
 	limit := s.now().Add(-sessionIdle).Unix()
@@ -325,10 +343,24 @@ func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 func (m *modernCallers) drop(key modernKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.conns.Delete(key)
+	if _, held := m.conns.LoadAndDelete(key); !held {
+		return
+	}
 	if m.sets[key.alike()]--; m.sets[key.alike()] <= 0 {
 		delete(m.sets, key.alike())
 	}
+}
+
+// leave takes a user's ways to a server out.
+func (m *modernCallers) leave(user string, l *link) (left []*upstream.Conn) {
+	m.conns.Range(func(key, value any) bool {
+		if k := key.(modernKey); k.user == user && k.link == l {
+			m.drop(k)
+			left = append(left, value.(*modernConn).conn)
+		}
+		return true
+	})
+	return left
 }
 
 func (m *modernCallers) sweep() {
