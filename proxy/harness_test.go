@@ -35,9 +35,8 @@ type rig struct {
 	tokens  []configstore.APIToken
 	callers *caller.Authenticator
 
-	mu       sync.Mutex
-	stored   configstore.Snapshot
-	restored configstore.Snapshot
+	mu     sync.Mutex
+	stored configstore.Snapshot
 }
 
 var sessionKey = [32]byte{1, 2, 3}

@@ -104,8 +104,10 @@ func TestPatience(t *testing.T) {
 // L-01, R-02: a handler that answers without reading is not kept by a body that does not come, and the answer does not wait for it.
 func TestBodiesThatNobodyReads(t *testing.T) {
 	answerers := map[string]http.HandlerFunc{
-		"a status": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(401) },
-		"a body":   func(w http.ResponseWriter, r *http.Request) { http.Error(w, strings.Repeat("x", 4000), 401) },
+		"a status": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusUnauthorized) },
+		"a body": func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, strings.Repeat("x", 4000), http.StatusUnauthorized)
+		},
 		"some of it read": func(w http.ResponseWriter, r *http.Request) {
 			io.ReadFull(r.Body, make([]byte, 1))
 			w.WriteHeader(401)

@@ -146,7 +146,7 @@ func TestALooseModeIsTightened(t *testing.T) {
 			t.Errorf("the warnings are %q", w)
 		}
 	}
-	path, k := made(t)
+	path, _ := made(t)
 	k, _, err := secret.LoadKeyring(path, false)
 	if err != nil || len(k.Warnings()) != 0 {
 		t.Errorf("a tight file warns: %q, %v", k.Warnings(), err)
