@@ -25,6 +25,9 @@ type fakeServer struct {
 	// before is asked first; true means that it has answered.
 	before func(w http.ResponseWriter, r *http.Request, m seen) bool
 
+	// get answers GET; nil: there is no standing stream.
+	get http.HandlerFunc
+
 	mu       sync.Mutex
 	requests []seen
 	sessions int
@@ -65,6 +68,10 @@ func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		f.deleted = append(f.deleted, r.Header.Get("Mcp-Session-Id"))
 		f.mu.Unlock()
+		return
+	}
+	if r.Method == http.MethodGet && f.get != nil {
+		f.get(w, r)
 		return
 	}
 	if r.Method != http.MethodPost {
