@@ -101,10 +101,18 @@ func (s *suite) one(ctx context.Context, what scenario) (outcome, error) {
 	}
 	o := outcome{output: stdout + stderr}
 	err = filepath.WalkDir(results, func(file string, _ os.DirEntry, err error) error {
-		if err != nil || filepath.Base(file) != "checks.json" {
+		if err != nil {
 			return err
 		}
-		return o.read(file)
+		switch filepath.Base(file) {
+		case "checks.json":
+			return o.read(file)
+		case "stdout.txt", "stderr.txt":
+			text, err := os.ReadFile(file)
+			o.output += string(text)
+			return err
+		}
+		return nil
 	})
 	if err == nil && o.passed+len(o.failed) == 0 {
 		err = errors.New("the suite says nothing:\n" + o.output)

