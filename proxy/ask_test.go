@@ -38,7 +38,7 @@ func TestServersAskClientsInEveryCombination(t *testing.T) {
 			c := r.clientWith(clientEra, path, token, ableToAll)
 			for name, test := range asks {
 				out, asked := c.carryOn(asking(test.method, test.params), map[string]string{test.method: test.answer})
-				if len(asked) != 1 || asked[0].Method != test.method || compact(asked[0].Params) != compact([]byte(test.params)) {
+				if len(asked) != 1 || asked[0].Method != test.method || test.params != "" && compact(asked[0].Params) != compact([]byte(test.params)) {
 					t.Errorf("%s: the client was asked %+v", name, asked)
 				}
 				if out.IsError || !strings.Contains(out.text(), test.answer) {

@@ -121,10 +121,7 @@ func (t *turn) park(to *target, conn *upstream.Conn, ex *upstream.Exchange, m *r
 		asked.Refuse(*refusal)
 		return false
 	}
-	wanted := input{key: askKey, method: m.Method, params: slices.Clone(m.Params)}
-	if wanted.method == methodRoots {
-		wanted.params = nil
-	}
+	wanted := input{key: askKey, method: m.Method, params: slices.Clone(orEmpty(m.Params))} // some clients cannot read a question without params
 	c := &parkedCall{user: t.scope.identity.User, asked: asked, input: wanted, conn: conn, ex: ex, link: to.server.link}
 	if !ex.Detach() {
 		asked.Refuse(rpc.Error{Code: codeInternal, Message: "the client cannot be asked before it has sent its request"})

@@ -191,7 +191,7 @@ func TestParkedCallsAreBounded(t *testing.T) {
 	}{
 		"per user": {proxy.Asking{PerUser: 2}, true},
 		"overall":  {proxy.Asking{Overall: 2}, false},
-		"in bytes": {proxy.Asking{Bytes: 30}, false}, // each takes 10
+		"in bytes": {proxy.Asking{Bytes: 36}, false}, // each takes 12
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := startAsker(t, "legacy")
