@@ -4,13 +4,19 @@
 // file: endpoint.go (who, where, which body) → scope.go (mode, agent, selection) → era.go (modern or legacy, headers against body) → legacy.go or modern.go (methods) → list.go or call.go, and
 // for prompts, resources and completions surfaces.go or use.go (keep.go keeps what servers list) → relay.go (the answer) → account.go (metrics, audit). failure.go alone chooses statuses, codes and words.
 //
+// What servers ask clients: able.go says whether the client can answer at all. Then it depends on the eras. A legacy client is asked on the call's stream (ask.go, talk.go; play.go where the server is modern) or, outside of calls, on
+// its standing stream (standing.go). A modern client gets what a modern server wants as it is, with a ticket for its state (state.go); what a legacy server asks parks the call until the client's next request (park.go). open.go is
+// the error by which legacy servers ask for a link to be opened.
+//
 // It deliberately does not know how servers are configured or credentials are obtained: it is handed snapshots, and headers.
 //
-// Invariants: what was judged is what is forwarded; listing and calling ask the same policy; a denied tool and one that does not exist get the same answer; nothing of one caller reaches another.
+// Invariants: what was judged is what is forwarded; listing and calling ask the same policy; a denied tool and one that does not exist get the same answer; nothing of one caller reaches another; nobody is
+// asked for what it has not declared, and an answer goes to the one server that asked, once.
 //
 // Lifetimes:
 //   - A snapshot (snapshot.go) is immutable; Load publishes a new one. A request works on the one it found.
 //   - A link (link.go) is the live side of one server: connections, lists, sessions. It lives as long as the fields it connects with are unchanged, and is closed when its last request ended.
 //   - A session (session.go) is a sealed id that its client keeps; what it holds in memory is made on demand and dies by DELETE, after half an hour without use, or with the process, and is then made anew.
-//   - Goroutines: one sweeper per Proxy; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes. Close ends them and waits.
+//   - A question to a legacy client is its session's until somebody takes it: an answer, the server, the end of the call, or time. A parked call is the parking's until a retry takes it, or time; it holds its link. Both die with the process.
+//   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes. Close ends them and waits.
 package proxy

@@ -79,6 +79,9 @@ func (t *turn) initialize(p params) {
 
 func (t *turn) sealedSession(version string, client, declared []byte) *sealed {
 	identity, question := t.scope.identity, t.scope.question
+	if len(declared) > maxDeclared {
+		t.proxy.log.Warn("a client declares more capabilities than a session can remember; servers are told that it has none", "request_id", t.requestID(), "user", identity.User, "bytes", len(declared))
+	}
 	return &sealed{
 		ID: newSessionID(), User: identity.User, Role: identity.Role, TokenID: identity.TokenID, Path: t.scope.only,
 		Mode: question.Mode, Agent: question.Agent, Selection: t.sessionSelection(), Version: version, Client: client, Capabilities: declared,

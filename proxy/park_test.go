@@ -318,3 +318,20 @@ func TestRootsThatChange(t *testing.T) {
 	}
 	waitFor(t, func() bool { return len(a.seenOf("notifications/roots/list_changed")) == 1 })
 }
+
+// TestCapabilitiesThatAreTooLong: the client is taken for one that can do nothing.
+func TestCapabilitiesThatAreTooLong(t *testing.T) {
+	for _, clientEra := range eras {
+		a := startAsker(t, "legacy")
+		r := newRig(t, a.record("one"))
+		c := r.clientWith(clientEra, "/mcp", r.token("user", "alice"), `{"roots":{},"experimental":{"x":"`+strings.Repeat("y", 5000)+`"}}`)
+		if got := c.again(askRoots, ""); !strings.Contains(got.text(), `"code":-32601`) && clientEra == "legacy" {
+			t.Errorf("%s: the server heard %s", clientEra, got.raw.body)
+		}
+		for _, m := range a.seenOf("initialize") {
+			if strings.Contains(m.Body, "experimental") {
+				t.Errorf("%s: the server was told %s", clientEra, m.Body)
+			}
+		}
+	}
+}

@@ -46,7 +46,7 @@ func (p *Proxy) probe(ctx context.Context, server *configstore.Server) (result P
 	}
 	defer live.Close()
 	header := plainHeader(server, p.instance)
-	conn := live.Conn(upstream.ConnConfig{Header: func(context.Context, bool) (http.Header, error) { return header, nil }})
+	conn := live.Conn(upstream.ConnConfig{Header: func(context.Context, bool) (http.Header, error) { return header, nil }, Capabilities: everyAbility})
 	defer conn.Close(ctx)
 	if result.Info, err = conn.Info(ctx); err != nil {
 		result.Err = forAdmin(err)
