@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -296,18 +298,19 @@ func TestACallIsCancelledWhileTheClientIsAsked(t *testing.T) {
 					c.do(c.request(http.MethodDelete, nil))
 				}
 				v.response.Body.Close()
+				waitFor(t, func() bool { // the call is over
+					records, _ := os.ReadFile(r.audit)
+					return strings.Contains(string(records), `"outcome":`)
+				})
+				if got := c.respond(q.ID, `{"roots":[]}`); got.status == http.StatusAccepted {
+					t.Error("an answer was taken after the call")
+				}
 				if serverEra == "legacy" {
 					<-a.over
 				}
-				waitFor(t, func() bool { return c.respond(q.ID, `{"roots":[]}`).status != http.StatusAccepted })
 				if serverEra == "legacy" && how != "ends its session" {
 					waitFor(t, func() bool {
-						for _, m := range a.seenOf("") {
-							if strings.Contains(m.Body, `"id":"q-1","error"`) {
-								return true
-							}
-						}
-						return false
+						return slices.ContainsFunc(a.seenOf(""), func(m seen) bool { return strings.Contains(m.Body, `"id":"q-1","error"`) })
 					})
 				}
 				if n := len(a.seenOf("tools/call")); n != 1 {

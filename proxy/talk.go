@@ -35,7 +35,7 @@ func (t *turn) wait() *patience {
 // pose asks the client on the call's stream. False: it could not be asked.
 func (w *patience) pose(q *question, method string, params []byte) bool {
 	q.due = time.Now().Add(w.t.proxy.config.Asking.Time)
-	if !w.t.session.pose(q) {
+	if w.over == nil || !w.t.session.pose(q) {
 		return false
 	}
 	if len(w.open) == 0 {
