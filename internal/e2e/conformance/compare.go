@@ -18,6 +18,9 @@ type Row struct {
 var excuses = []struct{ prefix, reason string }{
 	{"resources-subscribe", "later: subscriptions to resources"},
 	{"resources-unsubscribe", "later: subscriptions to resources"},
+	{"tools-call-sampling", "later: requests from server to client"},
+	{"tools-call-elicitation", "later: requests from server to client"},
+	{"elicitation-", "later: requests from server to client"},
 	{"sep-2575-server-sends-tools-list-changed-on-subscription", "by design: a list that is the same as before is not announced"},
 	{"server-sse-streams-functional", "optional: what comes at once is answered as JSON"},
 	{"server-sse-retry-field", "later: streams that end and are taken up again"},
