@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"mcpsidecar/proxy/rpc"
@@ -93,10 +94,36 @@ func (s *session) takeWhere(pick func(*question) bool) (taken []*question) {
 	s.mu.Unlock()
 	for _, id := range ids {
 		if q := s.take(id); q != nil {
+			s.remember(id)
 			taken = append(taken, q)
 		}
 	}
 	return taken
+}
+
+// maxLate is how many questions a session remembers that nobody waits for any more.
+const maxLate = 64
+
+// remember notes a question that the client may still answer: it could not know that nobody waits.
+func (s *session) remember(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.late) == maxLate {
+		s.late = s.late[1:]
+	}
+	s.late = append(s.late, id)
+}
+
+// isLate says, once, that a question was asked and is not waited for any more.
+func (s *session) isLate(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.Index(s.late, id)
+	if i < 0 {
+		return false
+	}
+	s.late = slices.Delete(s.late, i, i+1)
+	return true
 }
 
 // request is the question as the client reads it.
@@ -133,6 +160,10 @@ func (t *turn) respond() {
 	}
 	id, _ := rpc.String(t.message.ID)
 	q := t.session.take(id)
+	if q == nil && t.session.isLate(id) { // it crossed the end of the call, and some clients take a refusal for the end of everything
+		t.accepted()
+		return
+	}
 	if q == nil {
 		t.message.ID = nil // what it names is no request of the client's
 		t.fail(failRequest("no request of this id waits for an answer in this session"))

@@ -48,6 +48,7 @@ type session struct {
 	outbox  chan []byte // messages for a standing stream
 
 	questions    map[string]*question // that wait for the client, by id
+	late         []string             // ids of questions that nobody waits for any more and the client may still answer
 	elicitations []elicitation        // of URL mode that the client was shown, the oldest first
 	level        string               // of log messages; empty: all
 	finished     bool
