@@ -68,6 +68,7 @@ func (w *patience) end(q *question, why string) bool {
 	if w.t.session.take(q.id) == nil {
 		return false
 	}
+	w.t.session.remember(q.id)
 	if why != "" {
 		q.refuse(why)
 	}
