@@ -154,14 +154,16 @@ func (e *Exchange) read() (rpc.Message, *Failure) {
 }
 
 func (e *Exchange) readEvent() (rpc.Message, *Failure) {
-	event, err := e.events.Next()
-	if err == io.EOF {
-		return rpc.Message{}, e.conn.server.malformed(true, "the stream ended without an answer")
+	for {
+		event, err := e.events.Next()
+		if err == nil {
+			e.dry = 0
+			return e.parse(event.Data)
+		}
+		if failure := e.resume(err); failure != nil {
+			return rpc.Message{}, failure
+		}
 	}
-	if err != nil {
-		return rpc.Message{}, e.unreadable(err)
-	}
-	return e.parse(event.Data)
 }
 
 func (e *Exchange) readBody() (rpc.Message, *Failure) {

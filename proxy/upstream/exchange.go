@@ -34,6 +34,8 @@ type Exchange struct {
 	buffer   *rpc.Buffer      // holds the answer, if that is a body
 	inbox    chan rpc.Message // of an HTTP+SSE exchange
 	ready    *rpc.Message     // read by Do already
+	cursor   cursor           // of events; see resume
+	dry      int              // tries to take up a stream since it got any further
 
 	aside    atomic.Bool // nobody reads it at present; see Detach
 	streamed bool

@@ -16,9 +16,10 @@ func (c *Conn) Listen(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })()
-	for rest := (restart{}); ; {
+	rest, at := restart{}, place{}
+	for {
 		began := time.Now()
-		offered, failure := c.listenOnce(ctx)
+		offered, failure := c.listenOnce(ctx, &at)
 		switch {
 		case ctx.Err() != nil:
 			return c.server.ended(ctx, false)
@@ -27,7 +28,7 @@ func (c *Conn) Listen(ctx context.Context) error {
 		case !offered:
 			return nil
 		}
-		if !rest.wait(ctx, time.Since(began)) {
+		if !rest.wait(ctx, time.Since(began), at.retry) {
 			return c.server.ended(ctx, false)
 		}
 	}
@@ -41,24 +42,17 @@ const (
 	longestRest  = time.Minute
 )
 
-// wait waits longer each time, up to a minute, and from the start again after a stream that held for longer than that. False: ctx ended.
-func (r *restart) wait(ctx context.Context, held time.Duration) bool {
+// wait waits longer each time, up to a minute, and from the start again after a stream that held for longer than that; never for less than the server wants. False: ctx ended.
+func (r *restart) wait(ctx context.Context, held, wanted time.Duration) bool {
 	r.delay = min(max(2*r.delay, shortestRest), longestRest)
 	if held > longestRest {
 		r.delay = shortestRest
 	}
-	timer := time.NewTimer(r.delay/2 + rand.N(r.delay))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return pause(ctx, max(wanted, r.delay/2+rand.N(r.delay)))
 }
 
 // listenOnce keeps one stream until it ends. offered is false if the server has none; a failure says nothing about that.
-func (c *Conn) listenOnce(ctx context.Context) (offered bool, failure *Failure) {
+func (c *Conn) listenOnce(ctx context.Context, at *place) (offered bool, failure *Failure) {
 	if left := c.server.breaker.left(); left > 0 {
 		return true, c.server.breaker.open(left)
 	}
@@ -75,7 +69,7 @@ func (c *Conn) listenOnce(ctx context.Context) (offered bool, failure *Failure) 
 	case l.era == Modern:
 		return c.subscribe(ctx, l)
 	}
-	return c.listenLegacy(ctx, l)
+	return c.listenLegacy(ctx, l, at)
 }
 
 // outlast waits until the stream of the HTTP+SSE transport, which is read anyway, ends.
@@ -88,9 +82,15 @@ func (st *stream) outlast(ctx context.Context) *Failure {
 	}
 }
 
-// listenLegacy asks for the stream of a session.
-func (c *Conn) listenLegacy(ctx context.Context, l *link) (offered bool, failure *Failure) {
-	return c.listenOn(ctx, l, func(ctx context.Context) (*http.Response, *Failure) { return c.getStream(ctx, l) })
+// listenLegacy asks for the stream of a session, from where it was heard last.
+func (c *Conn) listenLegacy(ctx context.Context, l *link, at *place) (offered bool, failure *Failure) {
+	lastID := at.at(l)
+	offered, failure = c.listenOn(ctx, l, at, func(ctx context.Context) (*http.Response, *Failure) { return c.getStream(ctx, l, lastID) })
+	if lastID != "" && (!offered || failure != nil && failure.Kind == Status) { // it may be this event alone that the server knows nothing of
+		at.lastID = ""
+		return true, failure
+	}
+	return offered, failure
 }
 
 // subscribe asks a modern server for the changes of its lists.
@@ -99,11 +99,11 @@ func (c *Conn) subscribe(ctx context.Context, l *link) (offered bool, failure *F
 	b := new(body)
 	defer b.release()
 	b.request(strconv.AppendInt(nil, nextID(), 10), &call, l.identity)
-	return c.listenOn(ctx, l, func(ctx context.Context) (*http.Response, *Failure) { return c.post(ctx, l, b, &call) })
+	return c.listenOn(ctx, l, new(place), func(ctx context.Context) (*http.Response, *Failure) { return c.post(ctx, l, b, &call) })
 }
 
 // listenOn opens a standing stream, whose beginning must come in time, and hears it to its end.
-func (c *Conn) listenOn(ctx context.Context, l *link, open func(context.Context) (*http.Response, *Failure)) (offered bool, failure *Failure) {
+func (c *Conn) listenOn(ctx context.Context, l *link, at *place, open func(context.Context) (*http.Response, *Failure)) (offered bool, failure *Failure) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errAnswer)
 	timer := time.AfterFunc(c.server.cfg.Limits.Connect, func() { cancel(errSilent) })
@@ -115,7 +115,7 @@ func (c *Conn) listenOn(ctx context.Context, l *link, open func(context.Context)
 	timer.Stop()
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream" {
-		return c.hear(ctx, l, response)
+		return c.hear(ctx, l, at, response)
 	}
 	refusal := c.server.refusal(response)
 	lost := response.StatusCode == http.StatusNotFound && l.sessionHeader != nil
@@ -129,11 +129,12 @@ func (c *Conn) listenOn(ctx context.Context, l *link, open func(context.Context)
 }
 
 // hear passes on what a standing stream says, until it ends. An answer ends it too: with a result a modern server takes leave, with an error it says that it has no such stream.
-func (c *Conn) hear(ctx context.Context, l *link, response *http.Response) (offered bool, failure *Failure) {
+func (c *Conn) hear(ctx context.Context, l *link, at *place, response *http.Response) (offered bool, failure *Failure) {
 	events := rpc.NewEventReader(response.Body, c.server.cfg.Limits.Message)
 	defer events.Release()
 	for {
 		event, err := events.Next()
+		at.heard(l, events)
 		if err != nil {
 			return true, c.server.broken(ctx, false, earlyEnd(err))
 		}

@@ -65,7 +65,7 @@ func (c *Conn) dialStream(ctx context.Context) (*stream, *http.Response, *Failur
 	st.detach = context.AfterFunc(c.ctx, func() { st.cancel(errClosed) })
 	stop := context.AfterFunc(ctx, func() { st.cancel(context.Cause(ctx)) })
 	defer stop()
-	response, failure := c.getStream(st.ctx, &link{era: Legacy})
+	response, failure := c.getStream(st.ctx, &link{era: Legacy}, "")
 	if failure == nil && response.StatusCode != http.StatusOK {
 		failure = c.server.refusal(response)
 	} else if failure == nil && mediaType(response.Header.Get("Content-Type")) != "text/event-stream" {
@@ -82,11 +82,14 @@ func (c *Conn) dialStream(ctx context.Context) (*stream, *http.Response, *Failur
 	return st, response, nil
 }
 
-// getStream asks for an event stream with GET.
-func (c *Conn) getStream(ctx context.Context, l *link) (*http.Response, *Failure) {
+// getStream asks for an event stream with GET: for what comes after an event, or, if lastID is empty, a new one.
+func (c *Conn) getStream(ctx context.Context, l *link, lastID string) (*http.Response, *Failure) {
 	return c.withCredentials(ctx, func(credentials http.Header) (*http.Response, *Failure) {
 		h := c.server.header(credentials, l)
 		h["Accept"] = streamType
+		if lastID != "" {
+			h["Last-Event-Id"] = []string{lastID}
+		}
 		return c.roundTrip(ctx, http.MethodGet, c.server.endpoint, h, nil)
 	})
 }

@@ -16,7 +16,7 @@ func TestScenarios(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.close()
-	chosen := []string{"auth/2025-03-26-oauth-endpoint-fallback", "auth/basic-cimd", "auth/scope-step-up", "auth/pre-registration", "auth/authorization-server-migration", "auth/iss-wrong-issuer", "auth/resource-mismatch", "http-custom-headers"}
+	chosen := []string{"auth/2025-03-26-oauth-endpoint-fallback", "auth/basic-cimd", "auth/scope-step-up", "auth/pre-registration", "auth/authorization-server-migration", "auth/iss-wrong-issuer", "auth/resource-mismatch", "http-custom-headers", "sse-retry", "sep-2322-client-request-state"}
 	run := 0
 	for _, what := range slices.Backward(all()) {
 		if !slices.Contains(chosen, what.name) {
@@ -32,7 +32,7 @@ func TestScenarios(t *testing.T) {
 			t.Errorf("%s: %+v\n%s", what.name, o.failed, o.output)
 		}
 	}
-	if run != 8 || len(chosen) > 0 {
+	if run != 10 || len(chosen) > 0 {
 		t.Errorf("%d scenarios were run; there are none of the names %v", run, chosen)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -68,7 +69,7 @@ func play(ctx context.Context, scenario, address string) error {
 	}
 	p := &player{sidecar: s, id: id, token: token, known: known}
 	if fields["auth_type"] == nil { // the older era, so that whatever the newer one asks for beyond the body is the sidecar's work
-		if err := p.open(ctx); err != nil {
+		if err := p.open(ctx, able(scenario)); err != nil {
 			return err
 		}
 	}
@@ -210,9 +211,17 @@ func (p *player) ask(ctx context.Context, method, name, params string) (a answer
 	return a, nil
 }
 
+// able is what the agent says that it can do. It says no more than the scenario needs: whoever can be asked has the sidecar listen for questions, and the server of sse-retry answers whoever listens.
+func able(scenario string) string {
+	if scenario == "sep-2322-client-request-state" {
+		return `{"elicitation":{}}`
+	}
+	return `{}`
+}
+
 // open begins a session of the older era.
-func (p *player) open(ctx context.Context) error {
-	response, text, err := p.post(ctx, `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"agent","version":"1"}}}`, nil)
+func (p *player) open(ctx context.Context, capabilities string) error {
+	response, text, err := p.post(ctx, `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":`+capabilities+`,"clientInfo":{"name":"agent","version":"1"}}}`, nil)
 	if err != nil {
 		return err
 	}
@@ -240,11 +249,37 @@ func (p *player) post(ctx context.Context, body string, header map[string]string
 		return nil, nil, err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if i := bytes.LastIndex(text, []byte("\ndata: ")); i >= 0 || bytes.HasPrefix(text, []byte("data: ")) {
-		text = text[i+len("\ndata: "):]
+	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
+		text, err := io.ReadAll(response.Body)
+		return response, text, err
 	}
+	text, err := p.hear(ctx, response.Body)
 	return response, text, err
+}
+
+// hear reads a stream to its end, answers what the server asks on it, and returns the last message. What the sidecar sends are events of one line of data each.
+func (p *player) hear(ctx context.Context, stream io.Reader) (last []byte, err error) {
+	lines := bufio.NewScanner(stream)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
+		if !ok || len(data) == 0 {
+			continue
+		}
+		last = bytes.Clone(data)
+		var asked struct {
+			ID     json.RawMessage
+			Method string
+		}
+		if json.Unmarshal(last, &asked) != nil || asked.Method != "elicitation/create" {
+			continue
+		}
+		_, _, err := p.post(ctx, `{"jsonrpc":"2.0","id":`+string(asked.ID)+`,"result":{"action":"accept","content":{"confirmed":true}}}`, map[string]string{"Mcp-Session-Id": p.session})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return last, lines.Err()
 }
 
 // browse follows a sign-in link as a browser does: the question, the provider, and back.
