@@ -4,27 +4,20 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"os"
+	"sync"
+	"sync/atomic"
 
 	"mcpsidecar/internal/e2e/rig"
 )
 
-// Revision is one revision of the specification, and how the upstream is started that passes everything of it directly.
-type Revision struct {
-	Name     string
-	Sessions bool
-}
-
-var revisions = []Revision{{Name: "2025-11-25", Sessions: true}, {Name: "2026-07-28", Sessions: false}}
-
 // bench is a sidecar and what is needed to put upstreams behind it.
 type bench struct {
-	node       *rig.Node
-	everything string // the upstream's binary
-	sidecar    *rig.Sidecar
-	forwarder  *httptest.Server // adds the token
-	upstreams  int              // started so far
+	node         *rig.Node
+	goSDK, mcpGo string // binaries
+	sidecar      *rig.Sidecar
+	token        string
+	registered   atomic.Int32 // so far
 
 	cleanup []func()
 }
@@ -45,7 +38,10 @@ func newBench(ctx context.Context) (b *bench, err error) {
 	if b.node, err = rig.OpenNode(ctx); err != nil {
 		return b, err
 	}
-	if b.everything, err = rig.Build(ctx, dir, rig.EverythingPackage); err != nil {
+	if b.goSDK, err = rig.Build(ctx, dir, rig.EverythingPackage); err != nil {
+		return b, err
+	}
+	if b.mcpGo, err = rig.Build(ctx, dir, rig.MCPGoPackage); err != nil {
 		return b, err
 	}
 	return b, b.startSidecar(ctx, dir)
@@ -56,19 +52,17 @@ func (b *bench) startSidecar(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if b.sidecar, err = rig.StartSidecar(ctx, rig.SidecarConfig{Binary: binary, Dir: dir + "/data"}); err != nil {
+	if b.sidecar, err = rig.StartSidecar(ctx, rig.SidecarConfig{Binary: binary, Dir: dir + "/data", Args: []string{"--demo"}}); err != nil {
 		return err
 	}
 	b.cleanup = append(b.cleanup, b.sidecar.Kill)
-	token, err := b.sidecar.Mint(ctx, "suite", nil)
-	if err != nil {
-		return err
-	}
-	if b.forwarder, err = rig.Forwarder(b.sidecar.Base, http.Header{"Authorization": {"Bearer " + token}}); err != nil {
-		return err
-	}
-	b.cleanup = append(b.cleanup, b.forwarder.Close, b.forwarder.CloseClientConnections)
-	return nil
+	b.token, err = b.sidecar.Mint(ctx, "suite", nil)
+	return err
+}
+
+// headers are what the suite does not send: who it is, and which servers it wants.
+func (b *bench) headers(servers string) http.Header {
+	return http.Header{"Authorization": {"Bearer " + b.token}, "Sidecar-Servers": {servers}}
 }
 
 // close ends everything, the last first.
@@ -78,34 +72,43 @@ func (b *bench) close() {
 	}
 }
 
-// run runs a revision in both columns, each with an upstream of its own: some scenarios change what it offers.
-func (b *bench) run(ctx context.Context, revision Revision) ([]Row, error) {
-	direct, err := b.column(ctx, revision, func(url string) (string, error) { return url, nil })
-	if err != nil {
-		return nil, err
+// run runs a selection in every column, side by side, each with an upstream of its own: some scenarios change what it offers.
+func (b *bench) run(ctx context.Context, upstream Upstream, selection Selection) ([]Row, error) {
+	results, errs := make([][]Result, len(columns)), make([]error, len(columns))
+	var all sync.WaitGroup
+	for i, column := range columns {
+		all.Go(func() { results[i], errs[i] = b.column(ctx, upstream, selection, column) })
 	}
-	through, err := b.column(ctx, revision, func(url string) (string, error) {
-		slug := fmt.Sprintf("upstream-%d", b.upstreams)
-		_, err := b.sidecar.Register(ctx, slug, url, nil)
-		return b.forwarder.URL + "/mcp/" + slug, err
-	})
-	if err != nil {
-		return nil, err
+	all.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", columns[i].Name, err)
+		}
 	}
-	return compare(direct, through)
+	return compare(upstream.Name, results[0], results[1:])
 }
 
-// column runs the suite against a fresh upstream at the address that place makes of its own.
-func (b *bench) column(ctx context.Context, revision Revision, place func(url string) (string, error)) ([]Result, error) {
-	upstream, address, err := rig.GoSDK(ctx, b.everything, !revision.Sessions)
+// column runs the suite against a fresh upstream.
+func (b *bench) column(ctx context.Context, upstream Upstream, selection Selection, column Column) ([]Result, error) {
+	server, err := upstream.start(ctx, b)
 	if err != nil {
 		return nil, err
 	}
-	defer upstream.Kill()
-	b.upstreams++
-	url, err := place("http://" + address + "/")
-	if err != nil {
-		return nil, err
+	defer server.stop()
+	url := server.url
+	if column.place != nil {
+		slug := fmt.Sprintf("upstream-%d", b.registered.Add(1))
+		id, err := b.sidecar.Register(ctx, slug, url, rig.Fields{"availability": "default_off", "expose": []string{"tools", "prompts", "resources", "extensions"}})
+		if err != nil {
+			return nil, err
+		}
+		defer b.sidecar.API(context.WithoutCancel(ctx), http.MethodDelete, "/servers/"+id, nil, nil) // where it fails the next run has a server too many, and no other harm
+		place, close, err := column.place(ctx, b, slug)
+		if err != nil {
+			return nil, err
+		}
+		defer close()
+		url = place
 	}
-	return runSuite(ctx, b.node, revision.Name, url)
+	return runSuite(ctx, b.node, selection, url)
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestConformance: what the suite demands of tools, initialize, ping, headers and versions and what passes directly, passes through the sidecar.
+// TestConformance: what passes directly passes through the sidecar, in front of every upstream, on both endpoints.
 func TestConformance(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
@@ -19,26 +19,39 @@ func TestConformance(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.close()
-	for _, revision := range revisions {
-		t.Run(revision.Name, func(t *testing.T) {
-			rows, err := b.run(ctx, revision)
-			if err != nil {
-				t.Fatal(err)
+	demanded := 0
+	for i, upstream := range upstreams {
+		for _, selection := range selections {
+			if selection.only != nil && i > 0 {
+				continue // it takes as long as all others, and no upstream has more of it than the first; the command runs it
 			}
-			demanded := 0
-			for _, row := range rows {
-				for _, check := range row.Lost {
-					t.Errorf("%s: %s is %q: %s", row.Direct.Scenario, check.ID, check.Status, check.ErrorMessage)
+			t.Run(upstream.Name+"/"+selection.Name, func(t *testing.T) {
+				rows, err := b.run(ctx, upstream, selection)
+				if err != nil {
+					t.Fatal(err)
 				}
-				if len(row.Excused) == 0 && row.Direct.Failed == 0 {
-					demanded++
+				for _, row := range rows {
+					demanded += check(t, row)
 				}
-			}
-			if demanded < 20 {
-				t.Errorf("only %d scenarios were held against the sidecar: is the list of excuses too long?", demanded)
-			}
-		})
+			})
+		}
 	}
+	if demanded < 300 {
+		t.Errorf("only %d scenarios were held against the sidecar: is the list of excuses too long?", demanded)
+	}
+}
+
+// check reports what a row has lost, and returns how often its scenario was demanded whole.
+func check(t *testing.T, row Row) (demanded int) {
+	for i, through := range row.Through {
+		for _, check := range through.Lost {
+			t.Errorf("%s, %s: %s is %q: %s", columns[i+1].Name, row.Direct.Scenario, check.ID, check.Status, check.ErrorMessage)
+		}
+		if len(through.Excused) == 0 && row.Direct.Failed == 0 {
+			demanded++
+		}
+	}
+	return demanded
 }
 
 // TestCompare: what counts as lost.
@@ -47,31 +60,42 @@ func TestCompare(t *testing.T) {
 		r := Result{Scenario: scenario, Checks: map[string]Check{}}
 		for _, c := range checks {
 			r.Checks[c.ID] = c
+			switch c.Status {
+			case success:
+				r.Passed++
+			case failure:
+				r.Failed++
+			}
 		}
 		return r
 	}
 	good, bad, info := Check{ID: "c", Status: success}, Check{ID: "c", Status: failure}, Check{ID: "c", Status: "INFO"}
+	other := Check{ID: "could-not-begin", Status: failure}
 	for _, test := range []struct {
 		what            string
+		upstream        string
 		direct, through Result
 		lost, excused   int
+		gained          bool
 	}{
-		{"the same", result("ping", good), result("ping", good), 0, 0},
-		{"fails both ways", result("ping", bad), result("ping", bad), 0, 0},
-		{"fails through", result("ping", good), result("ping", bad), 1, 0},
-		{"is not made through", result("ping", good), result("ping"), 1, 0},
-		{"says less through", result("ping", good), result("ping", info), 1, 0},
-		{"better through", result("ping", bad), result("ping", good), 0, 0},
-		{"of later work", result("elicitation-x", good), result("elicitation-x", bad), 0, 1},
+		{what: "the same", direct: result("ping", good), through: result("ping", good)},
+		{what: "fails both ways", direct: result("ping", bad), through: result("ping", bad)},
+		{what: "fails through", direct: result("ping", good), through: result("ping", bad), lost: 1},
+		{what: "is not made through", direct: result("ping", good), through: result("ping"), lost: 1},
+		{what: "says less through", direct: result("ping", good), through: result("ping", info), lost: 1},
+		{what: "fails under another name", direct: result("ping", good), through: result("ping", good, other), lost: 1},
+		{what: "better through", direct: result("ping", bad), through: result("ping", good), gained: true},
+		{what: "known", upstream: "mcp-go", direct: result("tools-call-with-progress", good), through: result("tools-call-with-progress", bad), excused: 1},
+		{what: "known of another", upstream: "go-sdk", direct: result("tools-call-with-progress", good), through: result("tools-call-with-progress", bad), lost: 1},
 	} {
 		t.Run(test.what, func(t *testing.T) {
-			row := compareOne(test.direct, test.through)
-			if len(row.Lost) != test.lost || len(row.Excused) != test.excused {
-				t.Errorf("lost %v, excused %v", row.Lost, row.Excused)
+			got := compareOne(test.upstream, test.direct, test.through)
+			if len(got.Lost) != test.lost || len(got.Excused) != test.excused || got.Gained != test.gained {
+				t.Errorf("lost %v, excused %v, gained %v", got.Lost, got.Excused, got.Gained)
 			}
 		})
 	}
-	if _, err := compare([]Result{result("ping", good)}, nil); err == nil {
+	if _, err := compare("", []Result{result("ping", good)}, [][]Result{nil}); err == nil {
 		t.Error("a scenario that was not run is no error")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,23 @@ import (
 
 // suiteTime bounds one run of the suite, which takes seconds.
 const suiteTime = 3 * time.Minute
+
+// Selection is what the suite is asked to run.
+type Selection struct {
+	Name string
+	args []string
+	only []string // scenarios that begin with one of these; none: all
+}
+
+// selections are all scenarios that the suite has for servers, under each version of the protocol that has them; those of extensions have none.
+var selections = []Selection{
+	revision("2025-03-26"), revision("2025-06-18"), revision("2025-11-25"), revision("2026-07-28"),
+	{Name: "extensions", args: []string{"--suite", "all"}, only: []string{"tasks-", "sep-2640-"}},
+}
+
+func revision(name string) Selection {
+	return Selection{Name: name, args: []string{"--suite", "all", "--spec-version", name}}
+}
 
 // Result is the outcome of one scenario.
 type Result struct {
@@ -35,8 +53,8 @@ const (
 	failure = "FAILURE"
 )
 
-// runSuite runs the scenarios that a revision requires, in their order.
-func runSuite(ctx context.Context, node *rig.Node, revision, url string) ([]Result, error) {
+// runSuite runs a selection, in the suite's order.
+func runSuite(ctx context.Context, node *rig.Node, selection Selection, url string) ([]Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, suiteTime)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "conformance-")
@@ -44,11 +62,11 @@ func runSuite(ctx context.Context, node *rig.Node, revision, url string) ([]Resu
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	_, stdout, stderr, err := rig.Run(ctx, node.Conformance("server", "--url", url, "--requirements", revision, "-o", dir))
+	_, stdout, stderr, err := rig.Run(ctx, node.Conformance(append([]string{"server", "--url", url, "-o", dir}, selection.args...)...))
 	if err != nil {
 		return nil, err
 	}
-	results := summary(stdout)
+	results := selection.pick(summary(stdout))
 	if len(results) == 0 {
 		return nil, fmt.Errorf("the suite says nothing:\n%s\n%s", stdout, stderr)
 	}
@@ -58,6 +76,13 @@ func runSuite(ctx context.Context, node *rig.Node, revision, url string) ([]Resu
 		}
 	}
 	return results, nil
+}
+
+// pick keeps what is selected.
+func (s Selection) pick(results []Result) []Result {
+	return slices.DeleteFunc(results, func(r Result) bool {
+		return len(s.only) > 0 && !slices.ContainsFunc(s.only, func(prefix string) bool { return strings.HasPrefix(r.Scenario, prefix) })
+	})
 }
 
 var outcome = regexp.MustCompile(`^\S+ ([a-z0-9-]+): (\d+) passed, (\d+) failed`)
