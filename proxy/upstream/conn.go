@@ -38,6 +38,7 @@ type Conn struct {
 
 	current  atomic.Pointer[link] // nil: nothing agreed with the server yet
 	replying atomic.Int32         // replies under way; see replyAside
+	watches  watches              // resources of whose changes the server tells; see Watch
 
 	mu         sync.Mutex // guards what follows; never held during I/O
 	closed     bool

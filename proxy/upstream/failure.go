@@ -41,6 +41,7 @@ type Failure struct {
 	Challenge  string        // WWW-Authenticate of Unauthorized and Insufficient
 	RetryAfter time.Duration // of Open, and of 429 and 503
 	Limit      int           // of TooLarge
+	Refusal    []byte        // of Refused: the server's JSON-RPC error as it wrote it; nil: it gave none
 	Err        error         // the cause; may hold addresses and URLs, never a credential
 }
 
@@ -136,7 +137,9 @@ func (s *Server) tooLarge(mayHaveRun bool) *Failure {
 // refused makes a failure of a JSON-RPC error to a question of our own.
 func (s *Server) refused(method string, raw []byte) *Failure {
 	e, _ := rpc.ParseError(raw)
-	return s.failure(Refused, false, fmt.Errorf("%s was refused with code %d: %q", method, e.Code, e.Message))
+	f := s.failure(Refused, false, fmt.Errorf("%s was refused with code %d: %q", method, e.Code, e.Message))
+	f.Refusal = clone(raw)
+	return f
 }
 
 // broken says what an error of the transport, of reading a body or of a context means.

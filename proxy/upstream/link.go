@@ -104,6 +104,9 @@ func (c *Conn) connect(ctx context.Context, f *flight[*link]) {
 	if old != nil {
 		c.dropped(old)
 	}
+	if l != nil && c.watches.any() {
+		c.keepWatches()
+	}
 	f.land(l, failure)
 }
 

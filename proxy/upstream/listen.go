@@ -2,9 +2,9 @@ package upstream
 
 import (
 	"context"
+	"io"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"mcpsidecar/proxy/rpc"
@@ -44,11 +44,15 @@ const (
 
 // wait waits longer each time, up to a minute, and from the start again after a stream that held for longer than that; never for less than the server wants. False: ctx ended.
 func (r *restart) wait(ctx context.Context, held, wanted time.Duration) bool {
+	return pause(ctx, max(wanted, r.grow(held)))
+}
+
+func (r *restart) grow(held time.Duration) time.Duration {
 	r.delay = min(max(2*r.delay, shortestRest), longestRest)
 	if held > longestRest {
 		r.delay = shortestRest
 	}
-	return pause(ctx, max(wanted, r.delay/2+rand.N(r.delay)))
+	return r.delay/2 + rand.N(r.delay)
 }
 
 // listenOnce keeps one stream until it ends. offered is false if the server has none; a failure says nothing about that.
@@ -62,12 +66,12 @@ func (c *Conn) listenOnce(ctx context.Context, at *place) (offered bool, failure
 	switch {
 	case failure != nil:
 		return true, failure
-	case c.cfg.Ask != nil && (l.stream != nil || l.era == Modern):
+	case c.cfg.Ask != nil && (l.stream != nil || l.era == Modern) && !c.watches.any():
 		return false, nil // the one is read anyway, the other never asks
 	case l.stream != nil:
 		return true, l.stream.outlast(ctx)
 	case l.era == Modern:
-		return c.subscribe(ctx, l)
+		return c.listenModern(ctx, l)
 	}
 	return c.listenLegacy(ctx, l, at)
 }
@@ -84,8 +88,14 @@ func (st *stream) outlast(ctx context.Context) *Failure {
 
 // listenLegacy asks for the stream of a session, from where it was heard last.
 func (c *Conn) listenLegacy(ctx context.Context, l *link, at *place) (offered bool, failure *Failure) {
-	lastID := at.at(l)
-	offered, failure = c.listenOn(ctx, l, at, func(ctx context.Context) (*http.Response, *Failure) { return c.getStream(ctx, l, lastID) })
+	lastID, again := at.at(l), at.link == l
+	offered, failure = c.listenOn(ctx, l, ears{at: at}, func(ctx context.Context) (*http.Response, *Failure) {
+		response, failure := c.getStream(ctx, l, lastID)
+		if failure == nil && response.StatusCode == http.StatusOK && again && lastID == "" {
+			c.missed(c.watches.known(l)...)
+		}
+		return response, failure
+	})
 	if lastID != "" && (!offered || failure != nil && failure.Kind == Status) { // it may be this event alone that the server knows nothing of
 		at.lastID = ""
 		return true, failure
@@ -93,17 +103,14 @@ func (c *Conn) listenLegacy(ctx context.Context, l *link, at *place) (offered bo
 	return offered, failure
 }
 
-// subscribe asks a modern server for the changes of its lists.
-func (c *Conn) subscribe(ctx context.Context, l *link) (offered bool, failure *Failure) {
-	call := Call{Method: methodListen, Params: []rpc.Member{{Name: "notifications", Value: []byte(`{"toolsListChanged":true,"promptsListChanged":true,"resourcesListChanged":true}`)}}}
-	b := new(body)
-	defer b.release()
-	b.request(strconv.AppendInt(nil, nextID(), 10), &call, l.identity)
-	return c.listenOn(ctx, l, new(place), func(ctx context.Context) (*http.Response, *Failure) { return c.post(ctx, l, b, &call) })
+// ears are what else hears a standing stream.
+type ears struct {
+	at    *place
+	acked func(params []byte) // hears what a modern server acknowledges; nil: nobody cares
 }
 
 // listenOn opens a standing stream, whose beginning must come in time, and hears it to its end.
-func (c *Conn) listenOn(ctx context.Context, l *link, at *place, open func(context.Context) (*http.Response, *Failure)) (offered bool, failure *Failure) {
+func (c *Conn) listenOn(ctx context.Context, l *link, ears ears, open func(context.Context) (*http.Response, *Failure)) (offered bool, failure *Failure) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(errAnswer)
 	timer := time.AfterFunc(c.server.cfg.Limits.Connect, func() { cancel(errSilent) })
@@ -112,13 +119,13 @@ func (c *Conn) listenOn(ctx context.Context, l *link, at *place, open func(conte
 	if failure != nil {
 		return true, failure
 	}
-	timer.Stop()
 	defer response.Body.Close()
 	if response.StatusCode == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream" {
-		return c.hear(ctx, l, at, response)
+		timer.Stop()
+		return c.hear(ctx, l, ears, response)
 	}
 	refusal := c.server.refusal(response)
-	lost := response.StatusCode == http.StatusNotFound && l.sessionHeader != nil
+	lost := sessionGone(l, response.StatusCode, refusalText(response))
 	if lost {
 		c.forget(l)
 	}
@@ -128,13 +135,22 @@ func (c *Conn) listenOn(ctx context.Context, l *link, at *place, open func(conte
 	return false, nil
 }
 
+// refusalText is what little a refusal says that may be about a session.
+func refusalText(response *http.Response) []byte {
+	if response.StatusCode != http.StatusBadRequest {
+		return nil
+	}
+	text, _ := io.ReadAll(io.LimitReader(response.Body, 4<<10))
+	return text
+}
+
 // hear passes on what a standing stream says, until it ends. An answer ends it too: with a result a modern server takes leave, with an error it says that it has no such stream.
-func (c *Conn) hear(ctx context.Context, l *link, at *place, response *http.Response) (offered bool, failure *Failure) {
+func (c *Conn) hear(ctx context.Context, l *link, ears ears, response *http.Response) (offered bool, failure *Failure) {
 	events := rpc.NewEventReader(response.Body, c.server.cfg.Limits.Message)
 	defer events.Release()
 	for {
 		event, err := events.Next()
-		at.heard(l, events)
+		ears.at.heard(l, events)
 		if err != nil {
 			return true, c.server.broken(ctx, false, earlyEnd(err))
 		}
@@ -151,7 +167,11 @@ func (c *Conn) hear(ctx context.Context, l *link, at *place, response *http.Resp
 			c.pong(l, m.ID)
 		case m.Kind == rpc.Request && l.era == Legacy:
 			c.passAsk(l, m)
-		case m.Kind == rpc.Notification && m.Method != "notifications/subscriptions/acknowledged":
+		case m.Kind == rpc.Notification && m.Method == "notifications/subscriptions/acknowledged":
+			if ears.acked != nil {
+				ears.acked(m.Params)
+			}
+		case m.Kind == rpc.Notification:
 			c.notify(m)
 		}
 	}
