@@ -112,12 +112,12 @@ func (lib *library) stream(w http.ResponseWriter, r *http.Request, uris []string
 		lib.mu.Unlock()
 		lib.asked <- "end"
 	}()
+	lib.asked <- "stream"
 	w.Header().Set("Content-Type", "text/event-stream")
 	if first != "" {
 		w.Write(rpc.AppendEvent(nil, "", []byte(first)))
 	}
 	w.(http.Flusher).Flush()
-	lib.asked <- "stream"
 	for {
 		select {
 		case text := <-st.say:
