@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -85,7 +86,7 @@ type API struct {
 	router   *httprouter.Router
 	open     *httprouter.Router           // of what needs no token
 	beside   map[string]httprouter.Handle // by method and path: what httprouter cannot hold beside a parameter
-	document []byte                       // OpenAPI
+	document func() ([]byte, error)       // OpenAPI; made when it is first asked for, since few ever ask and making it is a tenth of a start
 }
 
 // New returns the API.
@@ -94,11 +95,7 @@ func New(config Config) (*API, error) {
 		return nil, err
 	}
 	a := &API{config: config, routes: table(), beside: map[string]httprouter.Handle{}}
-	document, err := describe(a.routes, config.Public, config.Version)
-	if err != nil {
-		return nil, err
-	}
-	a.document = document
+	a.document = sync.OnceValues(func() ([]byte, error) { return describe(a.routes, config.Public, config.Version) })
 	a.router, a.open = a.newRouter(), a.newOpenRouter()
 	return a, nil
 }

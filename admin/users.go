@@ -60,5 +60,5 @@ func (a *API) whoAmI(_ context.Context, req *request, _ nothing) (WhoAmI, error)
 }
 
 func (a *API) openAPI(context.Context, *request, nothing) (jsontext.Value, error) {
-	return a.document, nil
+	return a.document()
 }
