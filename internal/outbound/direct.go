@@ -2,7 +2,10 @@ package outbound
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"net/http/httptrace"
+	"time"
 )
 
 // direct sends small requests and reads their answers on the goroutine that asks, over connections of its own. What it does not take it leaves to net/http.
@@ -23,16 +26,45 @@ func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	var m message
 	defer m.free()
 	if !canPeek || !m.begin(r) {
-		return d.other.RoundTrip(r)
+		return d.leave(r, false)
+	}
+	if err := m.fill(r.Body); err != nil {
+		r.Body.Close()
+		return nil, explain(r.Context(), err)
 	}
 	answer, err := d.exchange(r, &m)
 	if err == errNeedsHTTP2 {
-		return d.other.RoundTrip(r)
+		return d.leave(r, true)
 	}
 	if r.Body != nil {
 		r.Body.Close()
 	}
 	return answer, err
+}
+
+// Announced is a request's body that lies in memory and wants to know. MayBeSent is called before its first byte can reach a server: who was not told knows that nothing was sent.
+type Announced interface {
+	io.ReadCloser
+	Text() []byte // all of it; only looked at, until RoundTrip returns
+	MayBeSent()
+}
+
+// leave leaves a request to net/http. Where its body has been read, or is one that only we know how to tell, net/http gets another.
+func (d *direct) leave(r *http.Request, read bool) (*http.Response, error) {
+	watched, ok := r.Body.(Announced)
+	if r.Body == nil || r.GetBody == nil || !ok && !read {
+		return d.other.RoundTrip(r)
+	}
+	r.Body.Close()
+	ctx := r.Context()
+	if ok {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { watched.MayBeSent() }})
+	}
+	again, err := r.WithContext(ctx), error(nil)
+	if again.Body, err = r.GetBody(); err != nil {
+		return nil, err
+	}
+	return d.other.RoundTrip(again)
 }
 
 // exchange tries further connections as long as the one before was closed before anything went over it; that can only be said of reused ones, of which there is an end.
@@ -62,7 +94,7 @@ func (d *direct) wire(r *http.Request) (*wire, error) {
 			return nil, errNeedsHTTP2
 		case w == nil:
 			return d.dial(ctx, where, r.URL)
-		case w.alive():
+		case !d.pool.stale(w, time.Now()):
 			w.reused = true
 			return w, nil
 		}

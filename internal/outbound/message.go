@@ -175,6 +175,9 @@ func (m *message) fill(body io.Reader) error {
 	if m.body == 0 {
 		return nil
 	}
+	if known, ok := body.(Announced); ok {
+		return m.whole(known.Text())
+	}
 	head := len(m.text)
 	m.text = slices.Grow(m.text, m.body+1)[:head+m.body]
 	_, err := io.ReadFull(body, m.text[head:])
@@ -192,6 +195,17 @@ func (m *message) fill(body io.Reader) error {
 		return errLongBody
 	}
 	return err
+}
+
+func (m *message) whole(text []byte) error {
+	switch {
+	case len(text) < m.body:
+		return errShortBody
+	case len(text) > m.body:
+		return errLongBody
+	}
+	m.text, m.body = append(m.text, text...), 0
+	return nil
 }
 
 // free gives the buffer back; it may be called twice.

@@ -11,8 +11,12 @@ import (
 type socket struct {
 	net.Conn // a *conn; ReadFrom is left out on purpose, it would pass Write by
 	raw      syscall.RawConn
-	look     func(uintptr) bool // peek, made once: a closure for each request would be an allocation
-	waiting  bool               // what look found
+	step     func(uintptr) bool // of converse, made once: a closure for each request would be an allocation
+
+	// Of converse.
+	look   bool // the other side has to be silent before anything is said
+	speak  func() bool
+	spoken bool
 
 	wrote   bool    // something was handed to the operating system since it was set to false
 	dry     bool    // reads fail at once: for asking TLS whether it holds something back
@@ -35,15 +39,28 @@ func newSocket(inner net.Conn) (*socket, error) {
 		return nil, err
 	}
 	s := &socket{Conn: inner, raw: raw}
-	s.look = func(descriptor uintptr) bool {
-		s.waiting = peek(descriptor)
-		return true
-	}
+	s.step = s.next
 	return s, nil
 }
 
-// silent says that the other side has neither sent anything nor ended the connection.
-func (s *socket) silent() bool { return s.raw.Read(s.look) == nil && !s.waiting }
+// converse calls speak, which writes and says whether an answer is to be waited for, and returns when there may be something to read. If it is to look first, it speaks only if the other side has neither sent
+// anything nor ended the connection, and says whether it has spoken.
+//
+// Both are one wait of the operating system's: a Read right after a Write would ask once more, in vain, before it waits.
+func (s *socket) converse(look bool, speak func() bool) (spoken bool) {
+	s.look, s.speak, s.spoken, s.wrote = look, speak, false, false
+	s.raw.Read(s.step) // what is wrong with the connection, whoever reads next meets again
+	return s.spoken
+}
+
+// next is one step of converse; it says whether that is over.
+func (s *socket) next(descriptor uintptr) bool {
+	if s.spoken || s.look && peek(descriptor) {
+		return true
+	}
+	s.spoken = true
+	return !s.speak()
+}
 
 func (s *socket) Read(p []byte) (int, error) {
 	if s.dry {

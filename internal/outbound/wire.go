@@ -29,6 +29,10 @@ type wire struct {
 
 	// Of the exchange under way.
 	reused bool
+	send   func() bool // say, made once
+	asking *http.Request
+	text   []byte        // of the request
+	failed error         // what writing it met
 	reader *bufio.Reader // nil while it is idle
 	head   head
 	fault  error // what reading met
@@ -43,6 +47,7 @@ var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, buffer
 func newWire(s *socket, where place, d *direct) *wire {
 	w := &wire{place: where, pool: d.pool, socket: s, net: s, limit: d.config.MaxHeaderBytes, late: d.config.HeaderTimeout}
 	w.cut = func() { s.Conn.Close() } // and no farewell of TLS, which could wait for the other side
+	w.send = w.say
 	return w
 }
 
@@ -53,30 +58,47 @@ var errUnsent = errors.New("nothing was sent")
 func (w *wire) exchange(r *http.Request, m *message) (*http.Response, error) {
 	ctx := r.Context()
 	body := &answerBody{wire: w, ctx: ctx, stop: context.AfterFunc(ctx, w.cut)}
-	w.announce(ctx)
-	if err := m.fill(r.Body); err != nil {
-		w.end(body.stop, true)
-		return nil, explain(ctx, err)
-	}
-	w.socket.wrote = false
-	_, failed := w.net.Write(m.text)
-	if failed != nil && w.reused && !w.socket.wrote && ctx.Err() == nil {
+	if !w.ask(r, m) && ctx.Err() == nil {
 		w.end(body.stop, false)
 		return nil, errUnsent
 	}
 	m.free()
-	answer, err := w.answer(r, failed)
+	answer, err := w.answer(r)
 	if err != nil {
 		w.end(body.stop, false)
 		return nil, explain(ctx, err)
 	}
-	body.take(answer, failed == nil)
+	body.take(answer, w.failed == nil)
 	return answer, nil
 }
 
+// ask sends a message and waits for its answer to begin. false: nothing was sent, because a connection that had been idle was over.
+func (w *wire) ask(r *http.Request, m *message) bool {
+	w.asking, w.text, w.failed = r, m.text, nil
+	if w.late > 0 {
+		w.net.SetReadDeadline(time.Now().Add(w.late))
+	}
+	spoken := w.socket.converse(w.reused, w.send)
+	w.asking, w.text = nil, nil
+	if !spoken {
+		w.failed = errUnsent
+	}
+	return w.failed == nil || !w.reused || w.socket.wrote
+}
+
+// say writes the message and says whether an answer is to be waited for.
+func (w *wire) say() bool {
+	w.announce(w.asking)
+	_, w.failed = w.net.Write(w.text)
+	return w.failed == nil
+}
+
 // announce tells who wants to know that from now on the request may be sent.
-func (w *wire) announce(ctx context.Context) {
-	trace := httptrace.ContextClientTrace(ctx)
+func (w *wire) announce(r *http.Request) {
+	if body, ok := r.Body.(Announced); ok {
+		body.MayBeSent()
+	}
+	trace := httptrace.ContextClientTrace(r.Context())
 	if trace == nil || trace.GotConn == nil {
 		return
 	}
@@ -90,22 +112,18 @@ func (w *wire) announce(ctx context.Context) {
 // lastWords is how long is waited for an answer that a server may have sent before it stopped to read the request.
 const lastWords = time.Second
 
-// answer reads the head of the answer. failed is what happened to the request; a server that had enough of it may have said so.
-func (w *wire) answer(r *http.Request, failed error) (*http.Response, error) {
-	late := w.late
-	if failed != nil {
-		late = lastWords
-	}
-	if late > 0 {
-		w.net.SetReadDeadline(time.Now().Add(late))
+// answer reads the head of the answer. A server that had enough of the request may have said so before it stopped to read it.
+func (w *wire) answer(r *http.Request) (*http.Response, error) {
+	if w.failed != nil {
+		w.net.SetReadDeadline(time.Now().Add(lastWords))
 	}
 	w.reader = readers.Get().(*bufio.Reader)
 	w.reader.Reset(w)
 	answer, err := w.readHead(r)
-	if err != nil && failed != nil {
-		return nil, failed
+	if err != nil && w.failed != nil {
+		return nil, w.failed
 	}
-	if err == nil && late > 0 {
+	if err == nil && (w.failed != nil || w.late > 0) {
 		w.net.SetReadDeadline(time.Time{})
 	}
 	return answer, err
@@ -138,7 +156,7 @@ func (w *wire) end(stop func() bool, keep bool) {
 	}
 }
 
-// clean says that nothing was received beyond the answer: neither in our buffer nor in that of TLS. What the operating system holds is asked when the wire is used again.
+// clean says that nothing was received beyond the answer: neither in our buffer nor in that of TLS. What the operating system holds is asked when the wire is used again: anything that came meanwhile is the end of the connection or no answer to what is about to be asked.
 func (w *wire) clean() bool {
 	if w.reader != nil && w.reader.Buffered() > 0 {
 		return false
@@ -151,9 +169,6 @@ func (w *wire) clean() bool {
 	w.socket.dry = false
 	return n == 0 && err == os.ErrDeadlineExceeded && w.socket.records.whole()
 }
-
-// alive says whether an idle wire can be used again: anything that came meanwhile is the end of the connection or no answer to what is about to be asked.
-func (w *wire) alive() bool { return !w.pool.stale(w, time.Now()) && w.socket.silent() }
 
 // close closes an idle wire.
 func (w *wire) close() { w.net.Close() }

@@ -21,6 +21,8 @@ type body struct {
 	size    int
 	room    [2]splice // of splices, for the usual case
 
+	whole wholeReader
+
 	mu       sync.Mutex // guards what follows; held for copying only
 	released bool
 	sent     bool // some reader has given out everything, so that the server may have all of it
@@ -74,19 +76,46 @@ func (b *body) piece(i int) (piece []byte, ok bool) {
 	return b.text[from:to], true
 }
 
-// whole says that the body is one text of our own. net/http sends such a body together with the headers, in one write, and may keep it as long as it likes.
-func (b *body) whole() bool { return len(b.splices) == 0 }
+// isWhole says that the body is one text of our own. net/http sends such a body together with the headers, in one write, and may keep it as long as it likes.
+func (b *body) isWhole() bool { return len(b.splices) == 0 }
 
-// reader reads the body from its start.
+// reader reads the body from its start, once. That of a whole one tells when it may be sent, since nobody sees how much of it was.
 func (b *body) reader() io.ReadCloser {
-	if b.whole() {
-		return io.NopCloser(bytes.NewReader(b.text))
+	if b.isWhole() {
+		b.whole.body = b
+		b.whole.left = b.text
+		return &b.whole
 	}
 	return &bodyReader{body: b}
 }
 
-// GetBody in the form that net/http asks for, with which it tries another connection when nothing was written to a stale one.
-func (b *body) again() (io.ReadCloser, error) { return b.reader(), nil }
+// again is GetBody in the form that net/http asks for, with which it tries another connection when nothing was written to a stale one.
+func (b *body) again() (io.ReadCloser, error) {
+	if b.isWhole() {
+		return io.NopCloser(bytes.NewReader(b.text)), nil
+	}
+	return &bodyReader{body: b}, nil
+}
+
+// wholeReader reads a whole body. It is an [outbound.Announced]; a transport that does not know those may send what it has read.
+type wholeReader struct {
+	body *body
+	left []byte
+}
+
+func (r *wholeReader) Text() []byte { return r.body.text }
+func (r *wholeReader) MayBeSent()   { r.body.mayBeSent() }
+func (r *wholeReader) Close() error { return nil }
+
+func (r *wholeReader) Read(p []byte) (int, error) {
+	if len(r.left) == 0 {
+		return 0, io.EOF
+	}
+	r.MayBeSent()
+	n := copy(p, r.left)
+	r.left = r.left[n:]
+	return n, nil
+}
 
 // release takes everything away from readers; it returns once none is reading.
 func (b *body) release() {

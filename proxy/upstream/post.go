@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 )
@@ -15,9 +14,6 @@ var blank = &http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
 
 // request makes an HTTP request of headers and a body that are already built; b may be nil.
 func (s *Server) request(ctx context.Context, method string, target *url.URL, h http.Header, b *body) *http.Request {
-	if b != nil && b.whole() {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { b.mayBeSent() }})
-	}
 	request := blank.WithContext(ctx) // the one way to give a request its context without reading the URL again
 	request.Method, request.URL, request.Host, request.Header = method, target, target.Host, h
 	if b != nil {
