@@ -57,7 +57,7 @@ var errUnsent = errors.New("nothing was sent")
 // exchange sends a message and reads the head of its answer. If the body is still to come, it takes the wire along.
 func (w *wire) exchange(r *http.Request, m *message) (*http.Response, error) {
 	ctx := r.Context()
-	body := &answerBody{wire: w, ctx: ctx, stop: context.AfterFunc(ctx, w.cut)}
+	body := &answerBody{wire: w, ctx: ctx, stop: after(ctx, w.cut)}
 	if !w.ask(r, m) && ctx.Err() == nil {
 		w.end(body.stop, false)
 		return nil, errUnsent
@@ -70,6 +70,16 @@ func (w *wire) exchange(r *http.Request, m *message) (*http.Response, error) {
 	}
 	body.take(answer, w.failed == nil)
 	return answer, nil
+}
+
+// after is context.AfterFunc; a context that can do it itself needs nothing between.
+func after(ctx context.Context, do func()) (stop func() bool) {
+	if able, ok := ctx.(interface {
+		AfterFunc(func()) func() bool
+	}); ok {
+		return able.AfterFunc(do)
+	}
+	return context.AfterFunc(ctx, do)
 }
 
 // ask sends a message and waits for its answer to begin. false: nothing was sent, because a connection that had been idle was over.

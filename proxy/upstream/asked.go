@@ -61,7 +61,7 @@ func (e *Exchange) Detach() bool {
 func (e *Exchange) Attach(ctx context.Context) {
 	e.aside.Store(false)
 	e.clock.resume()
-	e.detach = context.AfterFunc(ctx, func() { e.cancel(context.Cause(ctx)) })
+	e.follow(ctx)
 }
 
 // Tell sends a notification without params to a legacy server that knows this session. Others have not asked to hear of it.

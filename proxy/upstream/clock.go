@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 )
@@ -9,11 +8,11 @@ import (
 // clock ends an exchange that takes too long. It is one timer that looks, when it fires, whether something has happened meanwhile; so that what happens costs no more than noting the time.
 type clock struct {
 	// Fixed by start.
-	cancel context.CancelCauseFunc
-	call   time.Duration // without a message
-	idle   time.Duration // without a byte, once streaming
-	total  time.Time
-	timer  *time.Timer
+	life  *life         // what it ends
+	call  time.Duration // without a message
+	idle  time.Duration // without a byte, once streaming
+	total time.Time
+	timer *time.Timer
 
 	begun   time.Time
 	held    atomic.Int32 // reasons why the server is not waited for at present
@@ -21,8 +20,8 @@ type clock struct {
 	bytes   atomic.Int64 // when the last byte of a stream came, since begun; negative: no stream
 }
 
-func (k *clock) start(cancel context.CancelCauseFunc, call, idle, total time.Duration) {
-	k.cancel, k.call, k.idle, k.begun = cancel, call, idle, time.Now()
+func (k *clock) start(life *life, call, idle, total time.Duration) {
+	k.life, k.call, k.idle, k.begun = life, call, idle, time.Now()
 	k.total = k.begun.Add(total)
 	k.bytes.Store(-1)
 	k.timer = time.AfterFunc(min(call, total), k.look)
@@ -78,7 +77,7 @@ func (k *clock) look() {
 // again comes back after some time, or ends the exchange if none is left.
 func (k *clock) again(after, left time.Duration, cause error) {
 	if left <= 0 {
-		k.cancel(cause)
+		k.life.end(cause)
 		return
 	}
 	k.timer.Reset(after)

@@ -81,7 +81,7 @@ func (c *Conn) Close(ctx context.Context) {
 	c.server.mu.Unlock()
 
 	for e := range open {
-		e.cancel(errClosed)
+		e.ctx.end(errClosed)
 	}
 	c.cancel(errClosed)
 	if connecting != nil {

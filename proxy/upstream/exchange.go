@@ -19,8 +19,7 @@ type Exchange struct {
 	call    Call
 	private bool // a question of our own (server/discover, initialize), which is neither repeated nor taken back
 	id      []byte
-	ctx     context.Context // ends with the caller's until the answer is there, then with Close
-	cancel  context.CancelCauseFunc
+	ctx     *life       // ends with the caller's until the answer is there, then with Close
 	detach  func() bool // lets go of the caller's context
 	report  func(error) // tells the breaker, once; nil: it has been told, or need not be
 	clock   clock
@@ -45,19 +44,26 @@ type Exchange struct {
 
 	idRoom [20]byte
 	first  body // of the first attempt
+	life   life // ctx
 }
 
 func (c *Conn) exchange(ctx context.Context, call Call) *Exchange {
 	e := &Exchange{conn: c, call: call}
 	e.id = strconv.AppendInt(e.idRoom[:0], nextID(), 10)
-	e.ctx, e.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
-	e.detach = context.AfterFunc(ctx, func() { e.cancel(context.Cause(ctx)) })
+	e.ctx = &e.life
+	e.ctx.begin(ctx)
+	e.follow(ctx)
 	limits := &c.server.cfg.Limits
-	e.clock.start(e.cancel, orDefault(call.Timeout, limits.Call), limits.Idle, max(limits.Total, call.Timeout))
+	e.clock.start(e.ctx, orDefault(call.Timeout, limits.Call), limits.Idle, max(limits.Total, call.Timeout))
 	if !c.track(e) {
-		e.cancel(errClosed)
+		e.ctx.end(errClosed)
 	}
 	return e
+}
+
+// follow makes the exchange end with a context.
+func (e *Exchange) follow(ctx context.Context) {
+	e.detach = context.AfterFunc(ctx, func() { e.ctx.end(context.Cause(ctx)) })
 }
 
 // ask sends a question of our own over a link that may not be current yet.
@@ -306,7 +312,7 @@ func (e *Exchange) Close() {
 	}
 	e.conn.untrack(e)
 	if !e.answered || !e.streamed || e.response == nil || !e.drain() {
-		e.cancel(errAnswer)
+		e.ctx.end(errAnswer)
 		if e.response != nil {
 			e.response.Body.Close()
 		}
@@ -321,12 +327,12 @@ const (
 
 // drain reads the end of a stream whose answer is there, so that the connection can serve again. It is usually there already, but nobody should wait for it.
 func (e *Exchange) drain() bool {
-	body, cancel := e.response.Body, e.cancel
+	body, ctx := e.response.Body, e.ctx
 	return e.conn.server.spawn(func() {
-		defer time.AfterFunc(drainTime, func() { cancel(errAnswer) }).Stop()
+		defer time.AfterFunc(drainTime, func() { ctx.end(errAnswer) }).Stop()
 		io.CopyN(io.Discard, body, drainSize)
 		body.Close()
-		cancel(errAnswer)
+		ctx.end(errAnswer)
 	})
 }
 
