@@ -77,7 +77,9 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header["X-Request-Id"] = v.idValue[:]
 	header["X-Content-Type-Options"] = noSniff
 	header["Cache-Control"] = noStore
-	header["Referrer-Policy"] = noReferrer
+	if r.Method == http.MethodGet { // what a browser can be led to
+		header["Referrer-Policy"] = noReferrer
+	}
 	if ambiguous(r) {
 		header["Connection"] = closing
 	}

@@ -16,8 +16,8 @@
 // tools/call of 1 KiB, sampled, net/http's client took 28 % besides what the scheduler did for it; the direct way takes 21 %, more than two thirds of it in system calls. Against a reverse proxy in the same run, the sidecar cost
 // 1.36, 1.51 and 1.31 times its processor time before, and 1.26, 1.26 and 1.22 after. A stream that waits holds one buffer of 4 KiB and no goroutine besides its reader; an idle connection holds neither.
 //
-// What it costs: a client of HTTP that is ours to keep right. So it is kept small. net/http reads the answers' heads and bodies (ReadResponse); ours are the writing of requests, which a test holds against what net/http writes, and the
-// decision whether a connection may be used again. Over TLS, small requests do not share one HTTP/2 connection; each under way has its own. A server that knows nothing but HTTP/2 is left to net/http.
+// What it costs: a client of HTTP that is ours to keep right. So it is kept small. net/http reads the answers' heads and bodies (ReadResponse), but for the plain heads that nearly all of them have: those are read here, and a fuzz target holds that against
+// net/http. Ours are also the writing of requests, which a test holds against what net/http writes, and the decision whether a connection may be used again. Over TLS, small requests do not share one HTTP/2 connection; each under way has its own. A server that knows nothing but HTTP/2 is left to net/http.
 //
 // # Invariants
 //
@@ -33,6 +33,6 @@
 // A connection belongs to the pool, to the call that is under way or to the body of its answer. A body that is read to its end gives it back; Close before that, an error and the end of the request's context close it, at once and from any
 // goroutine. Idle connections end after Config.IdleTimeout, by one timer for each server, and with [net/http.Client.CloseIdleConnections]. The package starts no goroutine of its own; net/http's end with their connections.
 //
-// To read it: outbound.go (clients), guard.go and ranges.go (addresses), dial.go and conn.go (connections and their errors); then the direct way: direct.go, message.go (requests), connect.go, pool.go, wire.go (an exchange), head.go and body.go
+// To read it: outbound.go (clients), guard.go and ranges.go (addresses), dial.go and conn.go (connections and their errors); then the direct way: direct.go, message.go (requests), connect.go, pool.go, wire.go (an exchange), plain.go, head.go and body.go
 // (answers), socket.go (what is still held back).
 package outbound

@@ -23,6 +23,9 @@ const maxInterim = 5
 
 // readHead reads the head of the answer, passing interim answers by.
 func (w *wire) readHead(r *http.Request) (*http.Response, error) {
+	if answer, err := w.readPlain(r); answer != nil || err != nil {
+		return answer, err
+	}
 	w.head, w.fault = head{left: w.limit}, nil
 	for range maxInterim + 1 {
 		buffered, _ := w.reader.Peek(w.reader.Buffered())
@@ -40,6 +43,29 @@ func (w *wire) readHead(r *http.Request) (*http.Response, error) {
 		}
 	}
 	return nil, errInterim
+}
+
+// readPlain reads a plain head. No answer and no error: it is another, or not there as a whole, and nothing of it has been used up.
+func (w *wire) readPlain(r *http.Request) (*http.Response, error) {
+	if w.limit < bufferSize {
+		return nil, nil
+	}
+	w.head, w.fault = head{over: true, left: w.limit}, nil
+	if _, err := w.reader.Peek(1); err != nil {
+		return nil, w.headFault()
+	}
+	buffered, _ := w.reader.Peek(w.reader.Buffered())
+	answer, size, ok := plainHead(buffered)
+	if !ok {
+		return nil, nil
+	}
+	w.reader.Discard(size)
+	answer.Request, answer.Body = r, http.NoBody
+	if answer.ContentLength > 0 {
+		w.body = measured{w.reader, answer.ContentLength}
+		answer.Body = &w.body
+	}
+	return answer, nil
 }
 
 // headFault tells a connection that failed from an answer that is none. Of the latter nothing is repeated: it may be long, and is the server's.

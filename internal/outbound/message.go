@@ -123,7 +123,7 @@ func (m *message) headers(headers http.Header) bool {
 		case "Connection", "Proxy-Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Expect":
 			return false
 		}
-		if !token(name) || http.CanonicalHeaderKey(name) != name {
+		if known, ok := usualNames[name]; (!ok || known != name) && (!token(name) || http.CanonicalHeaderKey(name) != name) {
 			return false
 		}
 		for _, value := range values {

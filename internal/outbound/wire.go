@@ -35,7 +35,8 @@ type wire struct {
 	failed error         // what writing it met
 	reader *bufio.Reader // nil while it is idle
 	head   head
-	fault  error // what reading met
+	body   measured // of a plain answer
+	fault  error    // what reading met
 	probe  [1]byte
 }
 
