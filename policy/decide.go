@@ -11,7 +11,7 @@ func (p *Policy) Decide(r Request) Decision {
 		return d
 	}
 	if r.Surface != Tools {
-		return p.planServer(r)
+		return p.planSurface(r)
 	}
 	d := p.tool(r)
 	if !d.Allowed || r.Mode == Act {
@@ -39,7 +39,7 @@ func (p *Policy) DecideSurface(r Request) Decision {
 	if d := p.surface(r.Surface); !d.Allowed {
 		return d
 	}
-	return p.planServer(r)
+	return p.planSurface(r)
 }
 
 // server asks what does not depend on the mode: enabled, visible, selected.
@@ -116,6 +116,20 @@ func (p *Policy) planServer(r Request) Decision {
 		return refuse(PlanNotAllowed, "allow_in_plan_mode")
 	}
 	return pass("")
+}
+
+// planSurface asks what plan mode asks about everything that is no tool. What an extension method does nobody can tell, so that it passes only where plan mode narrows nothing: otherwise it would be the way around.
+func (p *Policy) planSurface(r Request) Decision {
+	d := p.planServer(r)
+	switch {
+	case !d.Allowed || r.Mode == Act || r.Surface != Extensions:
+		return d
+	case !p.planTools.empty():
+		return refuse(PlanNotInList, p.planTools.field)
+	case p.planReadOnly:
+		return refuse(PlanNotReadOnly, "plan_read_only")
+	}
+	return d
 }
 
 // planTool asks what plan mode asks about one tool. It starts from what act mode decided, so it can only narrow.

@@ -12,7 +12,8 @@
 //	enabled               the server is switched on
 //	visible               the user is in visible_to, or visible_to is empty
 //	selected              force_on; or listed by the agent; or default_on and the agent listed nothing
-//	exposed               expose has the surface. Prompts, resources and extensions are asked nothing below but plan mode's first two
+//	exposed               expose has the surface. Prompts, resources and extensions are asked nothing below but plan mode's first two; and extension
+//	                      methods, of which nobody can tell what they do, are refused in plan mode where plan_tools or plan_read_only narrows it
 //	deny list             no entry matches. It is asked before everything else about the tool, so that an audit record names the entry even
 //	                      when the server does not list such a tool, or the allow list would have refused it, too
 //	known                 the server lists the tool at present

@@ -139,7 +139,14 @@ var specifications = []specification{
 	}},
 	{"in plan mode a child gets nothing", []given{planAllowed, expose(policy.Tools, policy.Prompts, policy.Resources, policy.Extensions), planTools("get_user")}, []expectation{
 		deny(policy.PlanSubagent, tool("get_user"), inPlan, bySubagent), deny(policy.PlanSubagent, prompt("greet"), inPlan, bySubagent), deny(policy.PlanSubagent, resource("file:///a"), inPlan, bySubagent), deny(policy.PlanSubagent, extension("x/y"), inPlan, bySubagent),
-		allow(tool("get_user"), bySubagent), allow(tool("get_user"), inPlan), allow(extension("x/y"), inPlan),
+		allow(tool("get_user"), bySubagent), allow(tool("get_user"), inPlan),
+	}},
+	{"in plan mode extension methods pass where nothing narrows it", []given{planAllowed, expose(policy.Extensions)}, []expectation{allow(extension("x/y"), inPlan)}},
+	{"and not where plan_tools does", []given{planAllowed, expose(policy.Extensions, policy.Prompts), planTools("*")}, []expectation{
+		deny(policy.PlanNotInList, extension("x/y"), inPlan).because("plan_tools"), allow(extension("x/y")), allow(prompt("greet"), inPlan),
+	}},
+	{"or plan_read_only", []given{planAllowed, expose(policy.Extensions, policy.Prompts), planReadOnly}, []expectation{
+		deny(policy.PlanNotReadOnly, extension("x/y"), inPlan).because("plan_read_only"), allow(extension("x/y")), allow(prompt("greet"), inPlan),
 	}},
 	{"the flag selects nothing", []given{planAllowed, available(policy.DefaultOff)}, []expectation{
 		deny(policy.NotSelected, tool("get_user"), inPlan), allow(tool("get_user"), inPlan, selecting(slug)),
