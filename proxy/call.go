@@ -152,15 +152,17 @@ func (t *turn) candidate(name string) *server {
 }
 
 // passing is the request's context with what goes along to a server, which is mostly nothing.
-func (t *turn) passing(s *server) context.Context {
+func (t *turn) passing(s *server) context.Context { return t.passingIn(t.ctx, s) }
+
+func (t *turn) passingIn(ctx context.Context, s *server) context.Context {
 	if len(s.forward) == 0 && len(t.r.Header[hopHeader]) == 0 && (s.link == nil || s.link.record.AuthType != configstore.AuthOAuth2) {
-		return t.ctx
+		return ctx
 	}
 	along := &passed{header: t.r.Header, names: s.forward}
 	if hops := t.r.Header[hopHeader]; len(hops) > 0 {
 		along.hops = hops[0]
 	}
-	return withPassed(t.ctx, along)
+	return withPassed(ctx, along)
 }
 
 // refuse answers a call that policy does not allow, exactly as one of a tool that does not exist.
@@ -171,13 +173,17 @@ func (t *turn) refuse(name string, decision policy.Decision) {
 // deny answers what policy does not allow as if it did not exist.
 func (t *turn) deny(decision policy.Decision, unknown *failure) {
 	t.recordDecision(decision)
-	if t.server != nil {
-		t.server.meter.Denied(string(decision.Reason))
-	} else {
-		t.proxy.all.Denied(string(decision.Reason))
-	}
+	t.countDenied(decision)
 	t.fail(unknown)
 	t.outcome = outcomeDenied
+}
+
+func (t *turn) countDenied(decision policy.Decision) {
+	meter := t.proxy.all
+	if t.server != nil {
+		meter = t.server.meter
+	}
+	meter.Denied(string(decision.Reason))
 }
 
 // forward makes an allowed call.

@@ -146,6 +146,20 @@ func (f *fakeServer) seenOf(method string) (of []seen) {
 	return of
 }
 
+// beyondHello are the methods that it was sent, but for those by which we find out what it has to offer.
+func (f *fakeServer) beyondHello() (methods []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.requests {
+		switch m.Method {
+		case "server/discover", "initialize", "notifications/initialized":
+		default:
+			methods = append(methods, m.Method)
+		}
+	}
+	return methods
+}
+
 func (f *fakeServer) setTools(tools ...string) {
 	f.mu.Lock()
 	f.tools = tools

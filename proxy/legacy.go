@@ -32,7 +32,7 @@ func (t *turn) serveLegacy(p params) {
 	case "logging/setLevel":
 		t.setLevel(p)
 	default:
-		if !t.serveSurface(p) {
+		if !t.serveSurface(p) && !t.serveExtension(p) {
 			t.fail(failMethod(t.message.Method))
 		}
 	}
@@ -74,7 +74,7 @@ func (t *turn) initialize(p params) {
 		return
 	}
 	t.w.Header()[sessionHeader] = []string{id}
-	t.result(`"protocolVersion":"` + version + `","capabilities":` + capabilities + `,"serverInfo":` + string(t.proxy.info))
+	t.result(`"protocolVersion":"` + version + `","capabilities":` + t.capabilities() + `,"serverInfo":` + string(t.proxy.info))
 }
 
 func (t *turn) sealedSession(version string, client, declared []byte) *sealed {
@@ -154,7 +154,9 @@ func (t *turn) legacyNotification(p params) {
 			}
 		}
 	default:
-		t.fail(failRequest("unknown notification: " + clip(t.message.Method)))
+		if !t.tellExtension(p) {
+			t.fail(failRequest("unknown notification: " + clip(t.message.Method)))
+		}
 		return
 	}
 	t.accepted()

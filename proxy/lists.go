@@ -52,6 +52,7 @@ type lists struct {
 	fragments fragments
 
 	offers atomic.Pointer[offers] // nil: the server has not been asked yet
+	asked  atomic.Int64           // unix seconds when it was last asked and did not answer in time; see ask
 	used   atomic.Int64           // unix seconds of the last use
 
 	mu          sync.Mutex
@@ -82,6 +83,7 @@ func (ls *lists) touch(now time.Time) {
 
 // forgive ends penalties: an admin has changed something.
 func (ls *lists) forgive() {
+	ls.asked.Store(0)
 	ls.tools.forgive()
 	ls.prompts.forgive()
 	ls.resources.forgive()

@@ -4,9 +4,6 @@ import (
 	"mcpsidecar/proxy/rpc"
 )
 
-// capabilities are what we offer, to every client alike: nothing of a server is asked before its first use.
-const capabilities = `{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true},"completions":{},"logging":{}}`
-
 // serveModern answers a client that sends its metadata with every request (2026-07-28).
 func (t *turn) serveModern(p params) {
 	if f := t.checkModern(p); f != nil {
@@ -15,7 +12,7 @@ func (t *turn) serveModern(p params) {
 	}
 	t.version = modernVersion
 	if t.message.Kind == rpc.Notification {
-		t.modernNotification()
+		t.modernNotification(p)
 		return
 	}
 	switch t.message.Method {
@@ -28,16 +25,19 @@ func (t *turn) serveModern(p params) {
 	case "subscriptions/listen":
 		t.subscribe()
 	default:
-		if !t.serveSurface(p) {
+		if !t.serveSurface(p) && !t.serveExtension(p) {
 			t.fail(failMethod(t.message.Method))
 		}
 	}
 }
 
-// modernNotification accepts the one notification of this era, which over HTTP means nothing: closing the stream is what cancels.
-func (t *turn) modernNotification() {
+// modernNotification accepts the one notification of this era, which over HTTP means nothing: closing the stream is what cancels. Extensions can have others.
+func (t *turn) modernNotification(p params) {
 	if t.message.Method == "notifications/cancelled" {
 		t.accepted()
+		return
+	}
+	if t.tellExtension(p) {
 		return
 	}
 	t.fail(failRequest("unknown notification: " + clip(t.message.Method)))
@@ -45,5 +45,5 @@ func (t *turn) modernNotification() {
 
 // discover answers server/discover.
 func (t *turn) discover() {
-	t.result(`"supportedVersions":` + supportedVersions + `,"capabilities":` + capabilities + `,"ttlMs":` + listTTL + `,"cacheScope":"private"`)
+	t.result(`"supportedVersions":` + supportedVersions + `,"capabilities":` + t.capabilities() + `,"ttlMs":` + listTTL + `,"cacheScope":"private"`)
 }

@@ -1,0 +1,152 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy/rpc"
+)
+
+// This file is what we tell a client that we offer.
+
+// common is offered to every client alike.
+const common = `"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true},"completions":{},"logging":{}`
+
+// plainCapabilities are those of most clients.
+const plainCapabilities = `{` + common + `}`
+
+// capabilities are what we offer to this client. Beyond what is common that depends on what servers have said: tasks where one of them has tasks in the shape that this client speaks, and on /mcp/{slug} the extensions of a
+// server that exposes them.
+func (t *turn) capabilities() string {
+	what := t.announced()
+	if what == nil {
+		return plainCapabilities
+	}
+	return string(what.append([]byte(`{` + common)))
+}
+
+// announcement is what is offered beyond what is common.
+type announcement struct {
+	tasks        taskOffer
+	modern       bool
+	extensions   []rpc.Member
+	experimental []byte
+}
+
+// announced gathers what the client's servers offer; nil: nothing beyond what is common. A server that has not said yet is asked, for a moment.
+func (t *turn) announced() *announcement {
+	exposes := t.exposesExtensions()
+	if !t.modern && t.version != newestLegacy && !exposes {
+		return nil
+	}
+	what := announcement{modern: t.modern}
+	for _, said := range t.offersAtHand() {
+		if said == nil || said.modern != t.modern {
+			continue
+		}
+		if t.modern || t.version == newestLegacy {
+			what.tasks.add(said.tasks)
+		}
+		if exposes {
+			what.extensions, what.experimental = said.extensions, said.experimental
+		}
+	}
+	if what.tasks == (taskOffer{}) && what.extensions == nil && what.experimental == nil {
+		return nil
+	}
+	return &what
+}
+
+// exposesExtensions says whether this is the path of one server whose extensions this caller may use.
+func (t *turn) exposesExtensions() bool {
+	if t.scope.only == "" {
+		return false
+	}
+	s := t.proxy.snapshot.Load().bySlug[t.scope.only]
+	return s != nil && s.decideSurface(t.scope.question, policy.Extensions).Allowed
+}
+
+// askWait is how long a client waits, as it says hello, for servers that have not said yet what they offer; what they say later the next client hears.
+const askWait = 300 * time.Millisecond
+
+// askAgain is how long a server that did not answer in time is not asked that again.
+const askAgain = time.Minute
+
+// offersAtHand are what the servers of this client have said that they offer; nil for one that cannot be asked now.
+func (t *turn) offersAtHand() []*offers {
+	servers := t.proxy.reachable(&t.scope)
+	all := make([]*offers, len(servers))
+	var unknown []int
+	for i, s := range servers {
+		if s.link == nil {
+			continue
+		}
+		if all[i] = s.link.ways.everyone.lists.offers.Load(); all[i] == nil {
+			unknown = append(unknown, i)
+		}
+	}
+	if len(unknown) == 0 {
+		return all
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, askWait)
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, i := range unknown {
+		s := servers[i]
+		wg.Go(func() {
+			if way, signIn := s.link.of(ctx, t.scope.identity.User); !signIn {
+				all[i] = way.lists.ask(t.passingIn(ctx, s))
+			}
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// reachable are the servers of which the caller may see tools or extensions.
+func (p *Proxy) reachable(sc *scope) []*server {
+	servers := p.allowedServers(sc, policy.Tools)
+	if len(servers) == 0 && sc.only != "" {
+		return p.allowedServers(sc, policy.Extensions)
+	}
+	return servers
+}
+
+// ask has what the server offers if it says so while anyone waits. One that did not is left in peace for a while, so that it does not keep every client waiting.
+func (ls *lists) ask(ctx context.Context) *offers {
+	if said := ls.offers.Load(); said != nil {
+		return said
+	}
+	now := ls.p.now().Unix()
+	if now-ls.asked.Load() < int64(askAgain/time.Second) {
+		return nil
+	}
+	said, err := ls.connect(ctx)
+	if err != nil {
+		ls.asked.Store(now)
+		return nil
+	}
+	return said
+}
+
+// append writes what is offered after what is common, and the end of the object.
+func (a *announcement) append(dst []byte) []byte {
+	extensions := slices.Clip(a.extensions)
+	switch {
+	case a.tasks == taskOffer{}:
+	case a.modern:
+		extensions = append(extensions, rpc.Member{Name: tasksExtension, Value: emptyObject})
+	default:
+		dst = append(append(dst, `,"tasks":`...), a.tasks.legacy()...)
+	}
+	if len(extensions) > 0 {
+		dst = rpc.AppendObject(append(dst, `,"extensions":`...), extensions)
+	}
+	if a.experimental != nil {
+		dst = append(append(dst, `,"experimental":`...), a.experimental...)
+	}
+	return append(dst, '}')
+}
