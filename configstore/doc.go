@@ -40,7 +40,7 @@
 //
 // A grant has a generation, which no two writes share. A refresh writes only over the generation that it read, so a late one overwrites nothing newer and nothing that was deleted; a connect
 // writes only while its flow is there, and whatever ends grants (a disconnect, another server address, the deletion of server or user) deletes the flows too, in the same transaction. A grant is
-// bound to what the server was when its user connected; the change of that ends it.
+// bound to what the server was when its user connected; the change of that ends it. What a change or a deletion ends is told (Config.Ended), so that it can be revoked at its provider, too.
 //
 // # What deleting means
 //

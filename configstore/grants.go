@@ -33,11 +33,7 @@ func (s *Store) grant(tx kv.Tx, serverID, user string) (Grant, error) {
 	if !found {
 		return Grant{}, fmt.Errorf("grant of %s for %s: %w", user, serverID, ErrNotFound)
 	}
-	var stored grantRecord
-	if err := s.codec.decode(key, value, &stored); err != nil {
-		return Grant{}, s.damaged(key, err)
-	}
-	grant, err := s.codec.openGrant(stored)
+	grant, err := s.opened(key, value)
 	if err != nil {
 		return Grant{}, s.damaged(key, err)
 	}
@@ -153,42 +149,4 @@ func (s *Store) DeleteGrant(ctx context.Context, serverID, user string) (grant G
 		err = fmt.Errorf("%s: %w", opDeleteGrant.words, ErrNotFound)
 	}
 	return grant, err
-}
-
-// misdirected deletes what a server's grants are, when they would go elsewhere or nowhere.
-func (s *Store) misdirected(tx kv.Tx, serverID string) error {
-	if err := deleteKeys(tx, grantsKey(serverID), func(string) bool { return true }); err != nil {
-		return err
-	}
-	if _, err := s.deletePending(tx, func(id, _ string) bool { return id == serverID }); err != nil {
-		return err
-	}
-	return tx.Delete(registrationKey(serverID))
-}
-
-// forgetUser deletes what a user connected and began to.
-func (s *Store) forgetUser(tx kv.Tx, name string) error {
-	if err := deleteKeys(tx, prefixGrant, func(key string) bool { return strings.HasSuffix(key, "/"+name) }); err != nil {
-		return err
-	}
-	_, err := s.deletePending(tx, func(_, user string) bool { return user == name })
-	return err
-}
-
-func deleteKeys(tx kv.Tx, prefix string, which func(key string) bool) error {
-	var keys []string
-	if err := tx.Scan(prefix, func(key string, _ []byte) bool {
-		if which(key) {
-			keys = append(keys, key)
-		}
-		return true
-	}); err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if err := tx.Delete(key); err != nil {
-			return err
-		}
-	}
-	return nil
 }

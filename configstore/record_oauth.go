@@ -154,6 +154,7 @@ type registrationRecord struct {
 	TokenEndpoint         string     `json:"token_endpoint"`
 	RevocationEndpoint    string     `json:"revocation_endpoint"`
 	Scopes                []string   `json:"scopes"`
+	Registered            []string   `json:"registered"`
 	Binding               string     `json:"binding"`
 	CreatedAt             time.Time  `json:"created_at"`
 }
@@ -162,7 +163,7 @@ func (c codec) sealRegistration(r Registration) (registrationRecord, error) {
 	stored := registrationRecord{
 		ServerID: r.ServerID, Issuer: r.Issuer, RedirectURI: r.RedirectURI, ClientID: r.ClientID, AuthMethod: r.AuthMethod, SecretExpires: stamp(r.SecretExpires),
 		Configured: r.Configured, Document: r.Document, Resource: r.Resource, AuthorizationEndpoint: r.AuthorizationEndpoint, TokenEndpoint: r.TokenEndpoint,
-		RevocationEndpoint: r.RevocationEndpoint, Scopes: r.Scopes, Binding: r.Binding, CreatedAt: r.CreatedAt,
+		RevocationEndpoint: r.RevocationEndpoint, Scopes: r.Scopes, Registered: r.Registered, Binding: r.Binding, CreatedAt: r.CreatedAt,
 	}
 	return stored, c.sealAll(registrationKey(r.ServerID), sealing{r.ClientSecret, "client_secret", &stored.ClientSecret})
 }
@@ -171,7 +172,7 @@ func (c codec) openRegistration(stored registrationRecord) (Registration, error)
 	r := Registration{
 		ServerID: stored.ServerID, Issuer: stored.Issuer, RedirectURI: stored.RedirectURI, ClientID: stored.ClientID, AuthMethod: stored.AuthMethod, SecretExpires: when(stored.SecretExpires),
 		Configured: stored.Configured, Document: stored.Document, Resource: stored.Resource, AuthorizationEndpoint: stored.AuthorizationEndpoint, TokenEndpoint: stored.TokenEndpoint,
-		RevocationEndpoint: stored.RevocationEndpoint, Scopes: stored.Scopes, Binding: stored.Binding, CreatedAt: stored.CreatedAt,
+		RevocationEndpoint: stored.RevocationEndpoint, Scopes: stored.Scopes, Registered: stored.Registered, Binding: stored.Binding, CreatedAt: stored.CreatedAt,
 	}
 	return r, c.openAll(registrationKey(r.ServerID), opening{stored.ClientSecret, "client_secret", &r.ClientSecret})
 }

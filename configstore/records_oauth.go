@@ -100,6 +100,7 @@ type Registration struct {
 	TokenEndpoint         string
 	RevocationEndpoint    string
 	Scopes                []string // to be asked for at first
+	Registered            []string // that it was registered for; a provider may refuse others. nil: none were named
 
 	Binding   string // Server.OAuthBinding when it was made
 	CreatedAt time.Time

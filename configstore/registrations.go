@@ -39,7 +39,7 @@ func (s *Store) registration(tx kv.Tx, serverID string) (Registration, error) {
 // PutRegistration stores a registration in place of the one before it. ErrConflict if the server is no longer what it was made for. If it is at another issuer than the one before, the grants of
 // other issuers end: a server gets no tokens but those of its own authorization server.
 func (s *Store) PutRegistration(ctx context.Context, registration Registration) (Registration, error) {
-	err := s.update(ctx, opPutRegistration, func(tx kv.Tx) error {
+	err := s.updateEnding(ctx, opPutRegistration, func(tx kv.Tx, e *ending) error {
 		if err := s.bound(tx, registration.ServerID, registration.Binding); err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func (s *Store) PutRegistration(ctx context.Context, registration Registration) 
 			return err
 		}
 		if err == nil && before.Issuer != registration.Issuer {
-			if err := s.endOtherIssuers(tx, registration); err != nil {
+			if err := e.ofOthers(registration.ServerID, registration.Issuer); err != nil {
 				return err
 			}
 		}
@@ -59,22 +59,6 @@ func (s *Store) PutRegistration(ctx context.Context, registration Registration) 
 		return Registration{}, err
 	}
 	return registration, nil
-}
-
-func (s *Store) endOtherIssuers(tx kv.Tx, registration Registration) error {
-	grants, err := scan(s, tx, grantsKey(registration.ServerID), s.codec.openGrant)
-	if err != nil {
-		return err
-	}
-	for _, grant := range grants {
-		if grant.Issuer == registration.Issuer {
-			continue
-		}
-		if err := tx.Delete(grantKey(grant.ServerID, grant.User)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *Store) putRegistration(tx kv.Tx, registration Registration) error {

@@ -121,7 +121,7 @@ func (s *Store) putServer(tx kv.Tx, server Server) error {
 // Server.OAuthBinding) ends them, with what is in progress and the registration.
 func (s *Store) UpdateServer(ctx context.Context, id string, change func(*Server) error) (Server, error) {
 	var after Server
-	err := s.update(ctx, opUpdateServer, func(tx kv.Tx) error {
+	err := s.updateEnding(ctx, opUpdateServer, func(tx kv.Tx, e *ending) error {
 		before, err := s.server(tx, id)
 		if err != nil {
 			return err
@@ -134,7 +134,7 @@ func (s *Store) UpdateServer(ctx context.Context, id string, change func(*Server
 		}
 		after.ID, after.CreatedAt, after.CreatedBy = before.ID, before.CreatedAt, before.CreatedBy
 		after.UpdatedAt, after.Revision = s.moment(), before.Revision+1
-		return s.replaceServer(tx, before, after)
+		return s.replaceServer(tx, e, before, after)
 	})
 	if err != nil {
 		return Server{}, err
@@ -142,7 +142,7 @@ func (s *Store) UpdateServer(ctx context.Context, id string, change func(*Server
 	return after, nil
 }
 
-func (s *Store) replaceServer(tx kv.Tx, before, after Server) error {
+func (s *Store) replaceServer(tx kv.Tx, e *ending, before, after Server) error {
 	if after.Slug != before.Slug {
 		if err := s.takeSlug(tx, after); err != nil {
 			return err
@@ -157,7 +157,7 @@ func (s *Store) replaceServer(tx kv.Tx, before, after Server) error {
 		}
 	}
 	if after.OAuthBinding() != before.OAuthBinding() {
-		if err := s.misdirected(tx, after.ID); err != nil {
+		if err := e.all(after.ID); err != nil {
 			return err
 		}
 	}
@@ -166,12 +166,12 @@ func (s *Store) replaceServer(tx kv.Tx, before, after Server) error {
 
 // DeleteServer deletes a server and all that belongs to it.
 func (s *Store) DeleteServer(ctx context.Context, id string) error {
-	return s.update(ctx, opDeleteServer, func(tx kv.Tx) error {
+	return s.updateEnding(ctx, opDeleteServer, func(tx kv.Tx, e *ending) error {
 		server, err := s.server(tx, id)
 		if err != nil {
 			return err
 		}
-		return errors.Join(tx.Delete(serverKey(id)), tx.Delete(slugKey(server.Slug)), tx.Delete(catalogKey(id)), s.misdirected(tx, id))
+		return errors.Join(e.all(id), tx.Delete(serverKey(id)), tx.Delete(slugKey(server.Slug)), tx.Delete(catalogKey(id)))
 	})
 }
 

@@ -34,6 +34,10 @@ type Config struct {
 	// Observe is told each operation (see Operations); may be nil. err is what went wrong with the store itself: that a record is not there, or that a closure refused, is an answer
 	// and not an error.
 	Observe func(op string, d time.Duration, err error)
+
+	// Ended is told the grants that a change of something else has ended, once it is written: the server was deleted or is another one now, the user was deleted, or the server got another
+	// provider. Each has the secret of its client, so that it can be revoked. May be nil; it must not wait for the store.
+	Ended func([]Grant)
 }
 
 // Store is the config store. Safe for concurrent use.
@@ -43,6 +47,7 @@ type Store struct {
 	now     func() time.Time
 	logger  *slog.Logger
 	observe func(op string, d time.Duration, err error)
+	ended   func([]Grant)
 	full    atomic.Bool // the last write found no room
 }
 
@@ -54,7 +59,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{
 		engine: config.Engine, codec: codec{config.Keyring},
-		now: config.Now, logger: config.Logger, observe: config.Observe,
+		now: config.Now, logger: config.Logger, observe: config.Observe, ended: config.Ended,
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -64,6 +69,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	if s.observe == nil {
 		s.observe = func(string, time.Duration, error) {}
+	}
+	if s.ended == nil {
+		s.ended = func([]Grant) {}
 	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, errors.Join(err, s.engine.Close())

@@ -64,7 +64,7 @@ func (s *Store) ensureUser(tx kv.Tx, name string) (written bool, err error) {
 
 // DeleteUser forgets a user and ends its tokens (those whose User it is), its grants, and what it began. A server that is visible to nobody else stays so: taking the name out of the list could open it to everyone.
 func (s *Store) DeleteUser(ctx context.Context, name string) error {
-	return s.update(ctx, opDeleteUser, func(tx kv.Tx) error {
+	return s.updateEnding(ctx, opDeleteUser, func(tx kv.Tx, e *ending) error {
 		if !validUser(name) {
 			return fmt.Errorf("user %q: %w", shortened(name), ErrNotFound)
 		}
@@ -84,7 +84,7 @@ func (s *Store) DeleteUser(ctx context.Context, name string) error {
 				}
 			}
 		}
-		if err := s.forgetUser(tx, name); err != nil {
+		if err := e.ofUser(name); err != nil {
 			return err
 		}
 		return tx.Delete(userKey(name))

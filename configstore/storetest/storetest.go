@@ -6,6 +6,7 @@ package storetest
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -69,6 +70,7 @@ func cases() []namedCase {
 		{"registrations", registrations},
 		{"what would misdirect grants ends them", misdirecting},
 		{"what is deleted does not come back", deletions},
+		{"what a change ends is told, so that it can be revoked", endedGrants},
 		{"a snapshot is everything at one moment", snapshots},
 		{"a watch hears of every write", watches},
 		{"a backup is written", backups},
@@ -96,6 +98,9 @@ type subject struct {
 	keyring *secret.Keyring
 	store   *configstore.Store
 	clock   time.Time
+
+	endedMu sync.Mutex
+	ended   []configstore.Grant // endedMu guards: what the store told of since it was last looked at
 }
 
 func begin(t *testing.T, place kvtest.Place, between func(*subject)) *subject {
@@ -110,7 +115,7 @@ func begin(t *testing.T, place kvtest.Place, between func(*subject)) *subject {
 		if err != nil {
 			t.Fatal(err)
 		}
-		store, err := configstore.Open(t.Context(), configstore.Config{Engine: opened, Keyring: s.keyring, Now: s.now})
+		store, err := configstore.Open(t.Context(), configstore.Config{Engine: opened, Keyring: s.keyring, Now: s.now, Ended: s.noteEnded})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,6 +128,12 @@ func begin(t *testing.T, place kvtest.Place, between func(*subject)) *subject {
 
 // now is a clock that the test moves. Contended tests do not.
 func (s *subject) now() time.Time { return s.clock }
+
+func (s *subject) noteEnded(ended []configstore.Grant) {
+	s.endedMu.Lock()
+	defer s.endedMu.Unlock()
+	s.ended = append(s.ended, ended...)
+}
 
 // step is the store for the next step, after whatever the weather does between steps.
 func (s *subject) step() *configstore.Store {
