@@ -17,6 +17,7 @@ func (run *program) newAccounts(client *http.Client) error {
 	run.accounts, err = credential.New(credential.Config{
 		Store: run.store, Discovery: found, HTTP: client, PublicURL: run.base(), DocumentURL: run.documentURL(),
 		Refreshed: run.countRefresh, Changed: func(serverID, user string) { run.proxy.GrantChanged(serverID, user) }, Logger: run.log("accounts"),
+		TokenRate: run.o.tokenRate,
 	})
 	if err != nil {
 		return err

@@ -36,6 +36,7 @@ type options struct {
 	logJSON               bool
 	maxBody, maxMessage   int
 	maxPages              int
+	tokenRate             int
 	upstreamTimeout       time.Duration
 	upstreamMaxTime       time.Duration
 	drainTimeout          time.Duration
@@ -89,6 +90,8 @@ var flags = []Flag{
 		func(o *options, text string) error { return setSize(&o.maxMessage, text) }},
 	{"max-pages", "100", "largest `number` of pages of a server's list",
 		func(o *options, text string) error { return setCount(&o.maxPages, text) }},
+	{"token-rate", "20", "largest `number` of token requests a second to one OAuth2 provider",
+		func(o *options, text string) error { return setCount(&o.tokenRate, text) }},
 	{"upstream-timeout", "60s", "`time` a server has to answer a call, when nothing comes before the answer",
 		func(o *options, text string) error { return setDuration(&o.upstreamTimeout, text) }},
 	{"upstream-max-time", "10m", "`time` after which a call ends however much progress is reported",

@@ -32,6 +32,7 @@ func TestMalformedValues(t *testing.T) {
 		{"max-body", "2GiB", "at most 1GiB"},
 		{"max-message", "99999999999999999999", "at most 1GiB"},
 		{"max-pages", "0", "between 1 and 10000"},
+		{"token-rate", "0", "between 1 and 10000"},
 		{"upstream-timeout", "60", "30s"},
 		{"upstream-timeout", "-1s", "30s"},
 		{"upstream-max-time", "25h", "at most 24h"},

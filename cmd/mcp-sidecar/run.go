@@ -83,7 +83,10 @@ func (run *program) openStore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	store, err := configstore.Open(ctx, configstore.Config{Engine: engine, Keyring: keyring, Logger: run.log("store"), Observe: run.meter.Store})
+	store, err := configstore.Open(ctx, configstore.Config{
+		Engine: engine, Keyring: keyring, Logger: run.log("store"), Observe: run.meter.Store,
+		Ended: func(ended []configstore.Grant) { run.accounts.Ended(ended) }, // nothing ends before there are accounts
+	})
 	if err != nil {
 		_ = engine.Close()
 		return fmt.Errorf("opening %s: %w", run.o.storeFile(), err)

@@ -1,6 +1,7 @@
 package credential
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,6 +39,7 @@ type Config struct {
 	Logger    *slog.Logger // nil: says nothing
 
 	RequestTimeout time.Duration // of one request to a provider [30s]
+	TokenRate      int           // token requests a second that one provider gets from here [20]
 }
 
 // Result is how a refresh ended.
@@ -67,15 +69,19 @@ type Broker struct {
 	requestTimeout time.Duration
 	ctx            context.Context // of the Broker's own work; ends with Close
 	stop           context.CancelFunc
-	running        sync.WaitGroup // follow, and every flight
+	following      sync.WaitGroup // follow
+	working        sync.WaitGroup // every flight and revoker
+	turns          *turns
 
 	memory memory
 	links  linkCache
 
-	mu      sync.Mutex
-	closed  bool             // mu guards: no flight begins any more
-	flights map[key]*flight  // mu guards; an entry lives while its refresh runs
-	trouble map[key]*trouble // mu guards; an entry lives until a refresh goes well, or its grant is gone
+	mu       sync.Mutex
+	closed   bool                // mu guards: no flight and no revoker begins any more
+	flights  map[key]*flight     // mu guards; an entry lives while its refresh runs
+	trouble  map[key]*trouble    // mu guards; an entry lives until a refresh goes well, or its grant is gone
+	leaving  []configstore.Grant // mu guards: what is to be revoked
+	revokers int                 // mu guards: how many goroutines do that
 }
 
 // New returns a Broker and starts to follow the store.
@@ -94,7 +100,8 @@ func New(config Config) (*Broker, error) {
 	}
 	b.complete()
 	b.ctx, b.stop = context.WithCancel(context.Background())
-	b.running.Go(b.follow)
+	b.turns = newTurns(float64(cmp.Or(config.TokenRate, 20)))
+	b.following.Go(b.follow)
 	return b, nil
 }
 
@@ -119,30 +126,28 @@ func (b *Broker) complete() {
 	}
 }
 
-// closeGrace is how long Close lets refreshes end by themselves: one that is cut off after the provider has changed the refresh token loses the grant.
+// closeGrace is how long Close lets requests end by themselves: a refresh that is cut off after the provider has changed the refresh token loses the grant.
 const closeGrace = 10 * time.Second
 
-// Close lets the refreshes under way end, for a while, and returns after all goroutines. Close it before the store.
+// Close lets the refreshes and revocations under way end, for a while, and returns after all goroutines. Close it before the store.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
-	var waiting []*flight
-	for _, f := range b.flights {
-		waiting = append(waiting, f)
-	}
 	b.mu.Unlock()
+	b.turns.close() // who still waits for a turn has nothing to lose
+	done := make(chan struct{})
+	go func() { defer close(done); b.working.Wait() }()
 	grace := time.NewTimer(closeGrace)
 	defer grace.Stop()
-	for _, f := range waiting {
-		select {
-		case <-f.done:
-		case <-grace.C:
-			b.stop()
-			<-f.done
-		}
+	select {
+	case <-done:
+	case <-grace.C:
+		b.giveUpLeaving()
+		b.stop()
+		<-done
 	}
 	b.stop()
-	b.running.Wait()
+	b.following.Wait()
 	return nil
 }
 

@@ -161,6 +161,9 @@ func (b *Broker) exchange(ctx context.Context, flow configstore.Flow, who *clien
 	var given answer
 	var refused *refusal
 	for _, who.method = range methods {
+		if err := b.turnToSignIn(ctx, flow.TokenEndpoint); err != nil {
+			return answer{}, fmt.Errorf("%w: %w", ErrExchange, err)
+		}
 		if given, refused = b.ask(ctx, flow.TokenEndpoint, *who, form); refused == nil || !refused.wrongClient() {
 			break
 		}
@@ -170,4 +173,12 @@ func (b *Broker) exchange(ctx context.Context, flow configstore.Flow, who *clien
 		return answer{}, fmt.Errorf("%w: %w", ErrExchange, refused)
 	}
 	return given, nil
+}
+
+// turnToSignIn waits until the provider may be asked. A code lives for about as long as a request may take.
+func (b *Broker) turnToSignIn(ctx context.Context, endpoint string) error {
+	ctx, cancel := context.WithTimeout(ctx, b.requestTimeout)
+	defer cancel()
+	_, err := b.turns.take(ctx, signingIn, endpoint)
+	return err
 }

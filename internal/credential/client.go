@@ -75,10 +75,15 @@ func (b *Broker) plan(ctx context.Context, server configstore.Server, known conf
 	if err != nil {
 		return plan{}, err
 	}
+	described(&r, server, metadata)
+	return plan{metadata, r}, nil
+}
+
+// described completes a registration with whose it is and what was found out.
+func described(r *configstore.Registration, server configstore.Server, metadata discovery.Metadata) {
 	r.ServerID, r.Binding = server.ID, server.OAuthBinding()
 	r.Resource, r.AuthorizationEndpoint, r.TokenEndpoint, r.RevocationEndpoint, r.Scopes =
 		metadata.Resource, metadata.AuthorizationEndpoint, metadata.TokenEndpoint, metadata.RevocationEndpoint, metadata.Scopes
-	return plan{metadata, r}, nil
 }
 
 func discoveryError(err error) error {
@@ -97,16 +102,55 @@ func (b *Broker) whoWeAre(ctx context.Context, server configstore.Server, metada
 	if stillOurs(known, metadata, redirect) {
 		return known, nil
 	}
-	made, err := b.discovery.Register(ctx, metadata, discovery.ClientMetadata{
-		Name: b.name, URI: b.public, RedirectURI: redirect, Scopes: ever(server, metadata), DocumentURL: b.document,
-	})
+	made, err := b.register(ctx, metadata, redirect, ever(server, metadata))
 	if err != nil {
 		return configstore.Registration{}, discoveryError(err)
 	}
+	return made, nil
+}
+
+// register makes us known to a provider, for scopes.
+func (b *Broker) register(ctx context.Context, metadata discovery.Metadata, redirect string, scopes []string) (configstore.Registration, error) {
+	made, err := b.discovery.Register(ctx, metadata, discovery.ClientMetadata{Name: b.name, URI: b.public, RedirectURI: redirect, Scopes: scopes, DocumentURL: b.document})
+	if err != nil {
+		return configstore.Registration{}, err
+	}
 	return configstore.Registration{
 		Issuer: metadata.Issuer, RedirectURI: redirect, ClientID: made.ClientID, ClientSecret: made.ClientSecret, AuthMethod: made.AuthMethod,
-		SecretExpires: made.SecretExpires, Document: made.Document,
+		SecretExpires: made.SecretExpires, Document: made.Document, Registered: scopes,
 	}, nil
+}
+
+// registeredFor returns the registration of a plan, or a new one where the one there is was made for fewer scopes than are asked for now: a provider may hold a client to what it was registered for. Who
+// was connected as the client before stays so. If the provider registers us no more, the sign-in goes on as the client that we are.
+func (b *Broker) registeredFor(ctx context.Context, server configstore.Server, p plan, asked []string) configstore.Registration {
+	if !tooNarrow(p.registration, asked) {
+		return p.registration
+	}
+	unlock, err := b.locker.Lock(ctx, "registration/"+server.ID)
+	if err != nil {
+		return p.registration
+	}
+	defer unlock()
+	known, err := b.store.Registration(ctx, server.ID)
+	if err == nil && known.Binding == p.registration.Binding && stillOurs(known, p.metadata, p.registration.RedirectURI) && !tooNarrow(known, asked) {
+		return known // somebody else was faster
+	}
+	made, err := b.register(ctx, p.metadata, p.registration.RedirectURI, union(p.registration.Registered, asked))
+	if err == nil {
+		described(&made, server, p.metadata)
+		_, err = b.store.PutRegistration(ctx, made)
+	}
+	if err != nil {
+		b.logger.Warn("there is no registration for more scopes; the one there is stays in use", "server", server.ID, "error", err)
+		return p.registration
+	}
+	return made
+}
+
+// tooNarrow says that a registration that we made was made for other scopes than these alone.
+func tooNarrow(r configstore.Registration, asked []string) bool {
+	return !r.Configured && !r.Document && len(union(r.Registered, asked)) > len(r.Registered)
 }
 
 // ever is all that we know to ask for at a provider, which may hold us to it; nothing, if nothing is known.

@@ -29,7 +29,7 @@ type Start struct {
 // Started is a sign-in that began.
 type Started struct {
 	URL    string       // where the browser goes, by a redirect
-	Cookie secret.Value // proves the browser at the callback: HttpOnly, SameSite=Lax, Path of the callback, Max-Age of configstore.FlowLifetime
+	Cookie secret.Value // proves the browser at the callback: HttpOnly, SameSite=Lax, Max-Age of configstore.FlowLifetime
 }
 
 // Connect begins a user's sign-in at a server's provider. Errors are ErrNotOAuth2, ErrDiscovery, ErrChanged, or of the store (configstore.ErrNotFound: no such server).
@@ -46,18 +46,19 @@ func (b *Broker) Connect(ctx context.Context, start Start) (Started, error) {
 	if err != nil {
 		return Started{}, err
 	}
+	asked, err := b.scopes(ctx, server, p.metadata, start)
+	if err != nil {
+		return Started{}, err
+	}
+	r := b.registeredFor(ctx, server, p, asked)
 	state, verifier, cookie := random(), oauth2.GenerateVerifier(), start.Browser
 	if !ours(cookie) {
 		cookie = random()
 	}
-	r := p.registration
 	flow := configstore.Flow{
 		State: sha256.Sum256([]byte(state)), ServerID: server.ID, User: start.User, Browser: sha256.Sum256([]byte(cookie)), Verifier: secret.New(verifier), RedirectURI: r.RedirectURI,
 		Issuer: r.Issuer, IssParameter: p.metadata.IssParameter, Resource: r.Resource, TokenEndpoint: r.TokenEndpoint, RevocationEndpoint: r.RevocationEndpoint,
-		ClientID: r.ClientID, ClientSecret: r.ClientSecret, AuthMethod: r.AuthMethod, Binding: r.Binding,
-	}
-	if flow.Scopes, err = b.scopes(ctx, server, p.metadata, start); err != nil {
-		return Started{}, err
+		ClientID: r.ClientID, ClientSecret: r.ClientSecret, AuthMethod: r.AuthMethod, Scopes: asked, Binding: r.Binding,
 	}
 	target, err := authorizationURL(p.metadata, flow, state, verifier)
 	if err != nil {

@@ -430,3 +430,46 @@ func TestStatusOfEveryone(t *testing.T) {
 		t.Errorf("the list shows tokens: %s", text)
 	}
 }
+
+// Providers may hold a client to the scopes that it was registered for: one that has to ask for more is registered for more, once, and who is connected as the client before stays so.
+func TestStepUpRegistersForMore(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		w.directory.metadata.Scopes = []string{"read"}
+		w.connect("alice")
+		w.connect("bob")
+		ask := func(user string, scopes ...string) (client, asked string) {
+			b := w.begin(credential.Start{ServerID: w.server.ID, User: user, Scopes: scopes})
+			return b.query.Get("client_id"), b.query.Get("scope")
+		}
+		if client, _ := ask("carol"); client != "client-1" || w.directory.wanted != "read" {
+			t.Errorf("at first: %s, registered for %q", client, w.directory.wanted)
+		}
+		if client, scope := ask("alice", "write"); client != "client-2" || scope != "read write" || w.directory.wanted != "read write" {
+			t.Errorf("a step-up: %s asks for %q, registered for %q", client, scope, w.directory.wanted)
+		}
+		for _, user := range []string{"alice", "bob"} {
+			if client, _ := ask(user, "write"); client != "client-2" || w.directory.registered != 2 {
+				t.Errorf("the next: %s of %d", client, w.directory.registered)
+			}
+		}
+		w.directory.refuse = true
+		if client, scope := ask("bob", "admin"); client != "client-2" || scope != "read admin" {
+			t.Errorf("where nobody can register: %s asks for %q", client, scope)
+		}
+		time.Sleep(2 * time.Hour)
+		w.has("alice", "access-3")
+		if last := w.provider.requests[len(w.provider.requests)-1]; last.form.Get("client_id") != "client-1" {
+			t.Errorf("the refresh was sent by %s", last.form.Get("client_id"))
+		}
+	})
+}
+
+// A client that an admin configured, or that is our document, is who it is whatever is asked for.
+func TestStepUpOfAKnownClient(t *testing.T) {
+	w := newWorld(t)
+	w.configure(nil)
+	b := w.begin(credential.Start{ServerID: w.server.ID, User: "alice", Scopes: []string{"write"}})
+	if b.query.Get("client_id") != "configured" || w.directory.registered != 0 {
+		t.Errorf("%s, registered %d times", b.query.Get("client_id"), w.directory.registered)
+	}
+}

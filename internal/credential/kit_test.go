@@ -44,6 +44,7 @@ type provider struct {
 	refresh  map[string]bool // refresh tokens that work
 	requests []request
 	reused   int // refresh tokens that were used after their end
+	seen     func(request)
 	revoke   func(form url.Values) (int, string)
 }
 
@@ -65,12 +66,16 @@ func (p *provider) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	p.mu.Lock()
-	p.requests = append(p.requests, request{r.URL.Path, r.Header.Get("Authorization"), form})
-	delay, f := p.delay, p.always
+	came := request{r.URL.Path, r.Header.Get("Authorization"), form}
+	p.requests = append(p.requests, came)
+	delay, f, seen := p.delay, p.always, p.seen
 	if len(p.faults) > 0 {
 		f, p.faults = p.faults[0], p.faults[1:]
 	}
 	p.mu.Unlock()
+	if seen != nil {
+		seen(came)
+	}
 	if r.Header.Get("Accept") != "application/json" {
 		return reply(406, ""), nil
 	}
@@ -175,6 +180,8 @@ type directory struct {
 	metadata   discovery.Metadata
 	err        error
 	registered int
+	wanted     string // scopes of the last registration
+	refuse     bool   // there are no more registrations
 	secret     string
 	expires    time.Time
 }
@@ -197,7 +204,11 @@ func (d *directory) Register(_ context.Context, m discovery.Metadata, c discover
 	if c.DocumentURL != "" && m.ClientDocument {
 		return discovery.Registration{Issuer: m.Issuer, RedirectURI: c.RedirectURI, ClientID: c.DocumentURL, AuthMethod: discovery.AuthNone, Document: true}, nil
 	}
+	if d.refuse {
+		return discovery.Registration{}, &discovery.Failure{Step: "registration"}
+	}
 	d.registered++
+	d.wanted = strings.Join(c.Scopes, " ")
 	r := discovery.Registration{Issuer: m.Issuer, RedirectURI: c.RedirectURI, ClientID: fmt.Sprintf("client-%d", d.registered), AuthMethod: discovery.AuthNone, SecretExpires: d.expires}
 	if d.secret != "" {
 		r.ClientSecret, r.AuthMethod = secret.New(d.secret), discovery.AuthBasic
@@ -214,8 +225,10 @@ type world struct {
 	disk      *disk
 	store     *configstore.Store
 	broker    *credential.Broker
+	others    []*credential.Broker
 	server    configstore.Server
 	log       *bytes.Buffer
+	changed   atomic.Pointer[atomic.Int32] // counts connections that began or ended, if it is there
 	results   []credential.Result
 	mu        sync.Mutex // guards results
 }
@@ -244,7 +257,7 @@ func newWorld(t testing.TB, options ...option) *world {
 		t.Fatal(err)
 	}
 	w.disk = &disk{Engine: bolt}
-	if w.store, err = configstore.Open(t.Context(), configstore.Config{Engine: w.disk, Keyring: keyring}); err != nil {
+	if w.store, err = configstore.Open(t.Context(), configstore.Config{Engine: w.disk, Keyring: keyring, Ended: func(ended []configstore.Grant) { w.broker.Ended(ended) }}); err != nil {
 		t.Fatal(err)
 	}
 	config := credential.Config{
@@ -255,6 +268,11 @@ func newWorld(t testing.TB, options ...option) *world {
 			w.results = append(w.results, result)
 			w.mu.Unlock()
 		},
+	}
+	config.Changed = func(string, string) {
+		if count := w.changed.Load(); count != nil {
+			count.Add(1)
+		}
 	}
 	for _, option := range options {
 		option(w, &config)
@@ -269,9 +287,28 @@ func newWorld(t testing.TB, options ...option) *world {
 
 // close may be called twice: in a bubble before its end, and after the test.
 func (w *world) close() {
-	if err := errors.Join(w.broker.Close(), w.store.Close()); err != nil {
+	var errs []error
+	for _, b := range append(w.others, w.broker) {
+		errs = append(errs, b.Close())
+	}
+	if err := errors.Join(append(errs, w.store.Close())...); err != nil {
 		w.t.Error(err)
 	}
+}
+
+// another is a broker on the same store, as after a restart.
+func (w *world) another(change func(*credential.Config)) *credential.Broker {
+	w.t.Helper()
+	config := credential.Config{Store: w.store, Discovery: w.directory, HTTP: &http.Client{Transport: w.provider}, PublicURL: public}
+	if change != nil {
+		change(&config)
+	}
+	b, err := credential.New(config)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.others = append(w.others, b)
+	return b
 }
 
 func (w *world) create(slug, at string) configstore.Server {

@@ -75,7 +75,7 @@ func (b *Broker) join(k key, h *held, why reason) (*flight, error) {
 	b.trouble[k] = t
 	f := &flight{done: make(chan struct{})}
 	b.flights[k] = f
-	b.running.Go(func() {
+	b.working.Go(func() {
 		f.held, f.err = b.fly(k, h, why)
 		b.mu.Lock()
 		delete(b.flights, k)
@@ -95,7 +95,7 @@ const (
 
 // fly is one refresh, on its own context: whoever asked for it may have gone.
 func (b *Broker) fly(k key, seen *held, why reason) (*held, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, 3*b.requestTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, 10*b.requestTimeout) // more than all of it can take: a request that is cut off may lose the grant
 	defer cancel()
 	unlock, err := b.locker.Lock(ctx, "grant/"+k.ServerID+"/"+k.User)
 	if err != nil {
@@ -139,23 +139,20 @@ func (b *Broker) afterFailure(k key, h *held, why reason) error {
 
 // refresh reads the grant again, asks its provider once, and stores what comes. It returns the grant as it is then, or the grant as it was and why there is no new token.
 func (b *Broker) refresh(ctx context.Context, k key, seen *held) (*held, *refusal, error) {
-	h, err := b.load(ctx, k)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case h.header.IsZero():
-		return nil, nil, ErrNeedsReauth
-	case !h.header.Equal(seen.header) && h.fresh(time.Now()): // somebody else was faster
-		return h, nil, nil
-	case h.grant.RefreshToken.IsZero():
-		return nil, nil, ErrNeedsReauth
+	h, server, done, err := b.look(ctx, k, seen)
+	if err != nil || done {
+		return h, nil, err
 	}
-	server, err := b.server(ctx, k.ServerID)
-	if errors.Is(err, configstore.ErrNotFound) || errors.Is(err, ErrNotOAuth2) || err == nil && !h.fits(&server) {
-		return nil, nil, ErrNotConnected
-	}
-	if err != nil {
-		return nil, nil, err
+	if b.keptFor(k, h) == nil {
+		waited, err := b.turnToRefresh(ctx, h.grant.TokenEndpoint)
+		if err != nil {
+			return nil, nil, err
+		}
+		if waited { // much can have happened meanwhile
+			if h, server, done, err = b.look(ctx, k, seen); err != nil || done {
+				return h, nil, err
+			}
+		}
 	}
 	who, given := clientOf(h.grant, server), b.keptFor(k, h)
 	if given == nil {
@@ -173,6 +170,36 @@ func (b *Broker) refresh(ctx context.Context, k key, seen *held) (*held, *refusa
 	}
 	h, err = b.keep(ctx, k, h, who, *given)
 	return h, nil, err
+}
+
+// look reads a grant again, with its server. done: somebody else has refreshed it.
+func (b *Broker) look(ctx context.Context, k key, seen *held) (h *held, server configstore.Server, done bool, err error) {
+	h, err = b.load(ctx, k)
+	switch {
+	case err != nil:
+		return nil, server, false, err
+	case h.header.IsZero():
+		return nil, server, false, ErrNeedsReauth
+	case !h.header.Equal(seen.header) && h.fresh(time.Now()):
+		return h, server, true, nil
+	case h.grant.RefreshToken.IsZero():
+		return nil, server, false, ErrNeedsReauth
+	}
+	server, err = b.server(ctx, k.ServerID)
+	if errors.Is(err, configstore.ErrNotFound) || errors.Is(err, ErrNotOAuth2) || err == nil && !h.fits(&server) {
+		err = ErrNotConnected
+	}
+	if err != nil {
+		return nil, server, false, err
+	}
+	return h, server, false, nil
+}
+
+// turnToRefresh waits until the provider may be asked, for two requests' time at most: who waits longer is told so instead.
+func (b *Broker) turnToRefresh(ctx context.Context, endpoint string) (waited bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*b.requestTimeout)
+	defer cancel()
+	return b.turns.take(ctx, refreshing, endpoint)
 }
 
 func refreshForm(grant configstore.Grant) url.Values {

@@ -77,6 +77,7 @@ func TestOneSlowProviderHoldsUpNobodyElse(t *testing.T) {
 			w.connect(fmt.Sprint("user", i))
 		}
 		other := w.create("two", "https://other.example/mcp")
+		w.directory.metadata.TokenEndpoint = "https://other-as.example/token"
 		w.connectTo(other, "bob")
 		w.provider.set(func(p *provider) {
 			p.resource = place

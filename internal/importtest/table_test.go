@@ -128,7 +128,7 @@ var table = map[string]row{
 			"discovery":       "who signs users in at a server, and who we are there",
 			"internal/secret": "tokens are held so that nothing prints them",
 		},
-		theirs: edges{"golang.org/x/oauth2": "token requests and PKCE"},
+		theirs: edges{"golang.org/x/oauth2": "token requests and PKCE", "golang.org/x/time/rate": "token requests spread out"},
 	},
 	"internal/e2e/oauthconformance": {
 		test: true,
