@@ -10,6 +10,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"mcpsidecar/internal/rawtcp"
 )
 
 // stops ends what was started, the last first. Whatever starts something adds its end in the next line.
@@ -48,7 +50,7 @@ func (run *program) serve(server *http.Server, listener net.Listener) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(rawtcp.Listener{Listener: listener}); !errors.Is(err, http.ErrServerClosed) {
 			run.failed <- fmt.Errorf("serving %s: %w", listener.Addr(), err)
 		}
 	}()

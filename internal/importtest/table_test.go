@@ -139,7 +139,8 @@ var table = map[string]row{
 	"internal/metrics": {
 		theirs: edges{"github.com/prometheus/client_golang": "the registry and the format"},
 	},
-	"internal/outbound":   {},
+	"internal/outbound":   {ours: edges{"internal/rawtcp": "connections that the scheduler does not notice"}},
+	"internal/rawtcp":     {never: edges{"net/http": "it moves bytes"}},
 	"internal/secret":     {theirs: edges{"github.com/tink-crypto/tink-go": "sealing"}},
 	"internal/importtest": {},
 
@@ -159,6 +160,7 @@ var table = map[string]row{
 			"internal/front":        "stands before every handler",
 			"internal/metrics":      "handed to whoever counts",
 			"internal/outbound":     "the client towards strangers",
+			"internal/rawtcp":       "what is accepted becomes connections that the scheduler does not notice",
 			"internal/secret":       "the keys are loaded",
 		},
 		theirs: edges{"github.com/spf13/cobra": "commands", "github.com/spf13/pflag": "flags of commands"},

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"mcpsidecar/internal/rawtcp"
 )
 
 // keepAlive finds peers that vanished without a word within about a minute and a half.
@@ -49,7 +51,7 @@ func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, e
 		host, _, _ := net.SplitHostPort(address)
 		return nil, fmt.Errorf("connecting to %s: %w", host, wordless("dial", err))
 	}
-	return newConn(inner), nil
+	return newConn(rawtcp.New(inner)), nil
 }
 
 // wordless takes the addresses out of an error of package net and keeps what programs ask it: errors.Is for the cause, errors.As for *net.OpError with its Op and *net.DNSError, and Timeout.
