@@ -77,6 +77,9 @@ func TestServersAskSeveralThingsAtOnce(t *testing.T) {
 		if len(asked) != 3 {
 			t.Errorf("the client was asked %d times", len(asked))
 		}
+		if clientEra == "modern" && c.nextID != 2 {
+			t.Errorf("the client needed %d requests for what it could be asked at once", c.nextID)
+		}
 		for method, answer := range answers {
 			if !strings.Contains(out.text(), answer) {
 				t.Errorf("the answer to %s is missing: %s", method, out.raw.body)

@@ -289,7 +289,7 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 	if t.session != nil {
 		defer t.session.done(string(t.message.ID))
 	}
-	ex, err := conn.Do(ctx, out)
+	conn, ex, err := t.do(ctx, to, conn, &out)
 	if err != nil {
 		t.ended(ctx, err)
 		return
@@ -301,7 +301,7 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.Conn, *failure) {
 	if t.session == nil {
 		identity := t.scope.identity
-		return t.proxy.callers.conn(identity.User, identity.TokenID, t.meta.capabilities, l, way), nil
+		return t.proxy.callers.conn(identity.User, identity.TokenID, t.meta.capabilities, l, way, 0), nil
 	}
 	conn := t.session.conn(l, way)
 	if conn == nil {

@@ -5,8 +5,12 @@
 // for prompts, resources and completions surfaces.go or use.go (keep.go keeps what servers list) → relay.go (the answer) → account.go (metrics, audit). failure.go alone chooses statuses, codes and words.
 //
 // What servers ask clients: able.go says whether the client can answer at all. Then it depends on the eras. A legacy client is asked on the call's stream (ask.go, talk.go; play.go where the server is modern) or, outside of calls, on
-// its standing stream (standing.go). A modern client gets what a modern server wants as it is, with a ticket for its state (state.go); what a legacy server asks parks the call until the client's next request (park.go). open.go is
-// the error by which legacy servers ask for a link to be opened.
+// its standing stream (standing.go). A modern client gets what a modern server wants as it is, with a ticket for its state (state.go); what a legacy server asks parks the call until the client's next request (park.go), with everything else that
+// it has asked by then. What a legacy server asks on its standing stream goes to the client's standing stream or, if there is none, to the call that began last; of a modern client it is asked in the one call under way,
+// and so that there is one, calls get sessions for themselves at servers that do so (apart.go). open.go is the error by which legacy servers ask for a link to be opened.
+//
+// A server of both eras is spoken to as a modern one, whatever the client's era. Nothing is lost by it: all that it may ask in a call it asks with input_required, and progress and log messages come with the call. What a
+// legacy server could do outside of calls (ask, log) a modern one cannot, and such a server knows that.
 //
 // It deliberately does not know how servers are configured or credentials are obtained: it is handed snapshots, and headers.
 //
@@ -18,5 +22,5 @@
 //   - A link (link.go) is the live side of one server: connections, lists, sessions. It lives as long as the fields it connects with are unchanged, and is closed when its last request ended.
 //   - A session (session.go) is a sealed id that its client keeps; what it holds in memory is made on demand and dies by DELETE, after half an hour without use, or with the process, and is then made anew.
 //   - A question to a legacy client is its session's until somebody takes it: an answer, the server, the end of the call, or time. A parked call is the parking's until a retry takes it, or time; it holds its link. Both die with the process.
-//   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes. Close ends them and waits.
+//   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session, or way of a modern client, that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes. Close ends them and waits.
 package proxy

@@ -32,6 +32,8 @@ type link struct {
 	plain    http.Header // what every request carries, with the credential that an admin stored; read only
 	ways     accesses
 
+	asksAside atomic.Bool // the server asks modern clients outside of their calls (apart.go)
+
 	calls atomic.Int64 // calls under way, against the server's limit
 	uses  atomic.Int64 // requests that hold the link; once retired it only falls
 	ended atomic.Bool
@@ -69,6 +71,7 @@ func (p *Proxy) newLink(record *configstore.Server, identity string, meter *metr
 		timeout: timeout, instance: p.instance, plain: plainHeader(record, p.instance), idle: make(chan struct{}, 1),
 	}
 	l.ways.everyone = newAccess(p, l, "")
+	l.asksAside.Store(record.Transport == configstore.SSE) // there it can be told of no question which call it is about
 	return l, nil
 }
 
@@ -154,8 +157,8 @@ func (l *link) release() {
 	}
 }
 
-// retireGrace is how long what is under way may still use a link that was replaced; longer than any call may take.
-const retireGrace = 11 * time.Minute
+// retireGrace is how long what is under way may still use a link that was replaced; longer than any call may take, with all that it waits for people.
+const retireGrace = 75 * time.Minute
 
 // retire closes the link once its last request has ended.
 func (l *link) retire() {

@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,19 +15,29 @@ import (
 // parkedCall is a call at a legacy server that waits for an answer of a modern client, while no request of the client is under way. It belongs to the parking until somebody takes it, who then ends it.
 type parkedCall struct {
 	user  string
-	asked *upstream.Asked
-	input input // what the client was asked
+	posed []posed // what the client was asked
 	conn  *upstream.Conn
 	ex    *upstream.Exchange // detached
 	link  *link              // held
+	size  int                // bytes that it takes, while it is in the parking
 	timer *time.Timer        // ends it
 }
 
-func (c *parkedCall) size() int { return len(c.input.params) + len(c.input.method) }
+// posed is a question of a legacy server for a modern client.
+type posed struct {
+	asked *upstream.Asked
+	input input
+}
+
+func (q posed) refuse(why string) {
+	q.asked.Refuse(rpc.Error{Code: codeInternal, Message: why})
+}
 
 // cancel ends the call at the server.
 func (c *parkedCall) cancel(why string) {
-	c.asked.Refuse(rpc.Error{Code: codeInternal, Message: why})
+	for _, q := range c.posed {
+		q.refuse(why)
+	}
 	c.ex.Close()
 	c.link.release()
 }
@@ -50,13 +62,17 @@ func newParking(limits Asking) *parking {
 func (p *parking) put(c *parkedCall) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.calls) >= p.limits.Overall || p.users[c.user] >= p.limits.PerUser || p.bytes+c.size() > p.limits.Bytes {
+	c.size = c.ex.Keeps()
+	for _, q := range c.posed {
+		c.size += len(q.input.params) + len(q.input.method)
+	}
+	if p.closed || len(p.calls) >= p.limits.Overall || p.users[c.user] >= p.limits.PerUser || p.bytes+c.size > p.limits.Bytes {
 		return ""
 	}
 	id := newSessionID()
 	p.calls[id] = c
 	p.users[c.user]++
-	p.bytes += c.size()
+	p.bytes += c.size
 	c.timer = time.AfterFunc(p.limits.Time, func() { p.expire(id) })
 	return id
 }
@@ -79,7 +95,7 @@ func (p *parking) remove(id string) *parkedCall {
 	if p.users[c.user]--; p.users[c.user] == 0 {
 		delete(p.users, c.user)
 	}
-	p.bytes -= c.size()
+	p.bytes -= c.size
 	return c
 }
 
@@ -111,25 +127,52 @@ func (p *parking) close() {
 	p.running.Wait()
 }
 
-// askKey is the name that a legacy server's question has for a modern client.
+// askKey begins the names that a legacy server's questions have for a modern client.
 const askKey = "question"
 
-// park answers a modern client with what a legacy server asks in the middle of a call, and lets the call wait for the client's next request. False: the server was answered, and the call goes on.
-func (t *turn) park(to *target, conn *upstream.Conn, ex *upstream.Exchange, m *rpc.Message, out *upstream.Call) bool {
-	asked := ex.Asked(m)
-	if refusal := able(t.meta.capabilities, m.Method, m.Params); refusal != nil {
-		asked.Refuse(*refusal)
-		return false
+// keyOf is the name of one of several questions.
+func keyOf(i int) string {
+	if i == 0 {
+		return askKey
 	}
-	wanted := input{key: askKey, method: m.Method, params: slices.Clone(orEmpty(m.Params))} // some clients cannot read a question without params
-	c := &parkedCall{user: t.scope.identity.User, asked: asked, input: wanted, conn: conn, ex: ex, link: to.server.link}
+	return askKey + "-" + strconv.Itoa(i+1)
+}
+
+// pose keeps what a legacy server asks in the middle of a modern client's call, until the client can be told; or answers for a client that cannot be asked.
+func (t *turn) pose(ex *upstream.Exchange, m *rpc.Message) {
+	q := posed{asked: ex.Asked(m), input: input{method: m.Method, params: slices.Clone(orEmpty(m.Params))}} // some clients cannot read a question without params
+	refusal := able(t.meta.capabilities, m.Method, m.Params)
+	if refusal == nil && !mayRequireInput(t.message.Method) {
+		refusal = &rpc.Error{Code: codeInternal, Message: "this request of the client's cannot be answered with a question"}
+	}
+	if refusal != nil {
+		q.asked.Refuse(*refusal)
+		return
+	}
+	t.posed = append(t.posed, q)
+}
+
+// unpose answers the server for a client that was not asked.
+func (t *turn) unpose(why string) {
+	for _, q := range t.posed {
+		q.refuse(why)
+	}
+	t.posed = nil
+}
+
+// park asks a modern client what was posed, and lets the call wait for the client's next request. False: the server was answered, and the call goes on.
+func (t *turn) park(to *target, conn *upstream.Conn, ex *upstream.Exchange, out *upstream.Call) bool {
+	for i := range t.posed {
+		t.posed[i].input.key = keyOf(i)
+	}
+	c := &parkedCall{user: t.scope.identity.User, posed: t.posed, conn: conn, ex: ex, link: to.server.link}
 	if !ex.Detach() {
-		asked.Refuse(rpc.Error{Code: codeInternal, Message: "the client cannot be asked before it has sent its request"})
+		t.unpose("the client cannot be asked before it has sent its request")
 		return false
 	}
 	if !t.leave(to, c, out) {
 		ex.Attach(t.passing(to.server))
-		asked.Refuse(rpc.Error{Code: codeInternal, Message: "too many calls wait for an answer"})
+		t.unpose("too many calls wait for an answer")
 		return false
 	}
 	return true
@@ -153,7 +196,7 @@ func (t *turn) leave(to *target, c *parkedCall, out *upstream.Call) bool {
 		return true
 	}
 	t.outcome = outcomeOK
-	t.finish([][]byte{c.input.required(t, c.conn, state)})
+	t.finish([][]byte{required(c.posed, c.conn, state)})
 	if t.outcome != outcomeOK || t.ctx.Err() != nil {
 		t.abandon(id) // the client has not heard of it
 	}
@@ -168,10 +211,15 @@ func (t *turn) abandon(id string) {
 }
 
 // required is the result by which a client is asked.
-func (in input) required(t *turn, conn *upstream.Conn, state []byte) []byte {
+func required(asked []posed, conn *upstream.Conn, state []byte) []byte {
 	out := []byte(`{"resultType":"input_required","inputRequests":{`)
-	out = append(in.append(out), `},"requestState":`...)
-	out = append(out, state...)
+	for i, q := range asked {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = q.input.append(out)
+	}
+	out = append(append(out, `},"requestState":`...), state...)
 	if info := conn.ServerInfo(); info != nil {
 		out = append(append(append(out, `,"_meta":{"`+metaServerInfo+`":`...), info...), '}')
 	}
@@ -190,7 +238,7 @@ func (in input) append(out []byte) []byte {
 
 // resume goes on with a parked call.
 func (t *turn) resume(to *target, out *upstream.Call, given *ticket) {
-	answer, why := answerTo(askKey, out.Params)
+	responses, why := responsesIn(out.Params)
 	if why != "" {
 		t.fail(failInvalidParams(why))
 		return
@@ -204,7 +252,8 @@ func (t *turn) resume(to *target, out *upstream.Call, given *ticket) {
 		t.fail(failInvalidParams(t.lost(given)))
 		return
 	}
-	if answer == nil { // it is asked again (patterns/mrtr, Error Handling)
+	ctx := t.passing(to.server)
+	if c.posed = t.deliver(ctx, c.posed, responses); len(c.posed) > 0 { // those are asked again (patterns/mrtr, Error Handling)
 		if t.leave(to, c, out) {
 			c.link.release() // it is held anew
 			return
@@ -214,12 +263,28 @@ func (t *turn) resume(to *target, out *upstream.Call, given *ticket) {
 		return
 	}
 	defer c.link.release()
-	ctx := t.passing(to.server)
 	c.ex.Attach(ctx)
-	if err := c.asked.Reply(context.WithoutCancel(ctx), answer, nil); err != nil {
-		t.proxy.log.Debug("a client's answer did not reach the server", "request_id", t.requestID(), "server", to.server.slug, "error", err)
-	}
 	t.converse(ctx, to, c.conn, c.ex, out)
+}
+
+// deliver brings a client's answers to the server, side by side and also if the client does not wait for that, and returns the questions that have none.
+func (t *turn) deliver(ctx context.Context, asked []posed, responses []byte) (open []posed) {
+	ctx = context.WithoutCancel(ctx)
+	var all sync.WaitGroup
+	for _, q := range asked {
+		answer := find(responses, q.input.key)
+		if answer == nil {
+			open = append(open, q)
+			continue
+		}
+		all.Go(func() {
+			if err := q.asked.Reply(ctx, answer, nil); err != nil {
+				t.proxy.log.Debug("a client's answer did not reach the server", "request_id", t.requestID(), "server", t.server.slug, "error", err)
+			}
+		})
+	}
+	all.Wait()
+	return open
 }
 
 // lost says why there is no call to go on with.
@@ -233,18 +298,27 @@ func (t *turn) lost(given *ticket) string {
 	return "the call that this would go on with has gone on already, or was cancelled. Make the call again, without requestState"
 }
 
-// answerTo finds a client's answer among the params; nil: there is none.
-func answerTo(key string, params []rpc.Member) (answer []byte, why string) {
+// responsesIn finds a client's answers among the params; nil: there are none. Answers to what was not asked are ignored, as the specification says.
+func responsesIn(params []rpc.Member) (responses []byte, why string) {
 	for _, m := range params {
-		if m.Name != "inputResponses" {
-			continue
+		if m.Name == "inputResponses" {
+			responses = m.Value
 		}
-		if m.Value[0] != '{' {
-			return nil, "inputResponses must be an object"
-		}
-		if answer = rpc.Find(m.Value, key); answer != nil && answer[0] != '{' {
+	}
+	if responses == nil {
+		return nil, ""
+	}
+	if responses[0] != '{' {
+		return nil, "inputResponses must be an object"
+	}
+	members, err := rpc.Members(nil, responses)
+	if err != nil {
+		return nil, "inputResponses cannot be read"
+	}
+	for _, m := range members {
+		if strings.HasPrefix(m.Name, askKey) && m.Value[0] != '{' {
 			return nil, "each of inputResponses must be an object"
 		}
 	}
-	return answer, ""
+	return responses, ""
 }

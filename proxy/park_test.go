@@ -137,6 +137,85 @@ func TestAQuestionThatIsNotAnsweredIsAskedAgain(t *testing.T) {
 	}
 }
 
+// TestSomeAnswersOfSeveral: what is answered reaches the server at once, and the rest is asked again.
+func TestSomeAnswersOfSeveral(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r := newRig(t, a.record("one"))
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	arguments := `{"ask":[` + asking("roots/list", "") + `,` + asking("sampling/createMessage", `{"messages":[]}`) + `,` + asking("elicitation/create", `{"message":"x"}`) + `]}`
+	first := c.again(arguments, "").required(t)
+	if len(first.InputRequests) != 3 || first.InputRequests["question-2"].Method != "sampling/createMessage" {
+		t.Fatalf("asked: %+v", first)
+	}
+	second := c.again(arguments, with(first.RequestState, map[string]string{"question-2": `{"model":"m"}`})).required(t)
+	if len(second.InputRequests) != 2 || second.InputRequests["question-3"].Method != "elicitation/create" || second.InputRequests["question"].Method != "roots/list" {
+		t.Errorf("asked again: %+v", second)
+	}
+	if sent := a.seenOf(""); len(sent) != 1 || !strings.Contains(sent[0].Body, `{"model":"m"}`) {
+		t.Errorf("the server had %+v", sent)
+	}
+	got := c.again(arguments, with(second.RequestState, map[string]string{"question": `{"roots":[]}`, "question-3": `{"action":"decline"}`, "question-2": `{"model":"forged"}`}))
+	for _, answer := range []string{`{"roots":[]}`, `{"model":"m"}`, `{"action":"decline"}`} {
+		if strings.Count(got.text(), answer) != 1 {
+			t.Errorf("the server had %s, which lacks %s", got.text(), answer)
+		}
+	}
+	if strings.Contains(got.text(), "forged") {
+		t.Errorf("what was answered already was answered again: %s", got.text())
+	}
+}
+
+// TestACallThatIsOverIsNotParked: a server that asks, and answers without waiting.
+func TestACallThatIsOverIsNotParked(t *testing.T) {
+	a := startAsker(t, "legacy")
+	a.call = func(w http.ResponseWriter, _ *http.Request, m seen) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprint(w, "data: {\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"roots/list\"}\n\n")
+		fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"content\":[{\"type\":\"text\",\"text\":\"done\"}]}}\n\n", m.ID)
+	}
+	r := newRig(t, a.record("one"))
+	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+	if got := c.again(askRoots, ""); got.text() != "done" {
+		t.Errorf("%s", got.raw.body)
+	}
+	waitFor(t, func() bool { return len(a.seenOf("")) == 1 && strings.Contains(a.seenOf("")[0].Body, `"error"`) })
+}
+
+// TestACompletionCannotBeAQuestion: only what the specification lists may be answered with one.
+func TestACompletionCannotBeAQuestion(t *testing.T) {
+	for _, serverEra := range eras {
+		a := startAsker(t, serverEra)
+		a.before = func(w http.ResponseWriter, r *http.Request, m seen) bool {
+			switch {
+			case m.Method == "initialize":
+				w.Header().Set("Mcp-Session-Id", "s")
+				reply(w, m, `{"protocolVersion":"2025-11-25","capabilities":{"prompts":{},"completions":{}},"serverInfo":{"name":"fake","version":"1"}}`)
+			case m.Method == "server/discover" && serverEra == "modern":
+				reply(w, m, `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"prompts":{},"completions":{}},"ttlMs":60000,"cacheScope":"public"}`)
+			case m.Method == "prompts/list":
+				reply(w, m, `{"resultType":"complete","ttlMs":1,"cacheScope":"public","prompts":[{"name":"p"}]}`)
+			case m.Method == "completion/complete" && serverEra == "modern":
+				reply(w, m, `{"resultType":"input_required","requestState":"s"}`)
+			case m.Method == "completion/complete":
+				m.Params.Arguments = []byte(askRoots)
+				a.askLegacy(w, r, m)
+			default:
+				return a.answered(w, r, m)
+			}
+			return true
+		}
+		r := newRig(t, a.record("one"))
+		c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
+		got := c.ask("completion/complete", "", `"ref":{"type":"ref/prompt","name":"one__p"},"argument":{"name":"a","value":"x"}`, "")
+		if strings.Contains(got.body, "input_required") || serverEra == "modern" && got.last(t).Error == nil {
+			t.Errorf("%s: %s", serverEra, got.body)
+		}
+		if serverEra == "legacy" && !strings.Contains(got.body, "cannot be answered with a question") {
+			t.Errorf("the server heard %s", got.body)
+		}
+	}
+}
+
 // TestAParkedCallEndsForLackOfTime: the server hears of it, and so does a retry.
 func TestAParkedCallEndsForLackOfTime(t *testing.T) {
 	a := startAsker(t, "legacy")

@@ -13,8 +13,8 @@ import (
 const (
 	maxRounds   = 8
 	maxInputs   = 32
-	maxPlayTime = 10 * time.Minute
-	maxState    = 1 << 20 // of a requestState
+	maxPlayTime = 10 * time.Minute // without what the client takes to answer
+	maxState    = 1 << 20          // of a requestState
 )
 
 // inputs are what a modern server wants before it goes on (patterns/mrtr, InputRequiredResult).
@@ -70,6 +70,10 @@ func (in inputs) keep() *inputs {
 
 // inputRequired deals with what a modern server wants. A modern client gets it as it is; of a legacy one it has to be asked, and then it is returned.
 func (t *turn) inputRequired(to *target, m *rpc.Message, out *upstream.Call) *inputs {
+	if !mayRequireInput(t.message.Method) {
+		t.unfinished("the server asks for something where it must not")
+		return nil
+	}
 	in, why := readInputs(m, t.declared())
 	if why == "" && !t.modern {
 		return in.keep()
@@ -82,6 +86,9 @@ func (t *turn) inputRequired(to *target, m *rpc.Message, out *upstream.Call) *in
 	}
 	return nil
 }
+
+// mayRequireInput says whether a request may be answered with input_required (patterns/mrtr, Supported Requests). What extensions do is theirs.
+func mayRequireInput(method string) bool { return method != "completion/complete" }
 
 // declared is what the client has declared that it can do.
 func (t *turn) declared() []byte {
@@ -99,7 +106,7 @@ func (t *turn) unfinished(why string) {
 
 // play asks a legacy client for what a modern server wants, and returns the params with which the call is made again. Not ok: the call is over, and answered.
 func (t *turn) play(ctx context.Context, round int, in *inputs, params []rpc.Member) (again []rpc.Member, ok bool) {
-	if round > maxRounds || t.proxy.now().Sub(t.started) > maxPlayTime {
+	if round > maxRounds || t.proxy.now().Sub(t.started)-t.waited > maxPlayTime {
 		t.unfinished("the server asked again and again")
 		return nil, false
 	}
@@ -107,7 +114,9 @@ func (t *turn) play(ctx context.Context, round int, in *inputs, params []rpc.Mem
 		t.unfinished("the server asks for something, and the request does not accept a stream on which to say so")
 		return nil, false
 	}
+	asked := t.proxy.now()
 	responses, why := t.collect(ctx, in)
+	t.waited += t.proxy.now().Sub(asked)
 	switch {
 	case ctx.Err() != nil:
 		t.ended(ctx, ctx.Err())

@@ -86,42 +86,48 @@ func TestARealClientIsAskedByARealServer(t *testing.T) {
 			ID: "one", Slug: "one", Transport: configstore.StreamableHTTP, URL: web.URL, AuthType: configstore.AuthNone, Revision: 1,
 			Rules: policy.Rules{Enabled: true, Availability: policy.DefaultOn, ToolPinning: policy.PinWarn},
 		})
-		var mu sync.Mutex
-		var asked []string
-		client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, &mcp.ClientOptions{
-			Capabilities: &mcp.ClientCapabilities{
-				Elicitation: &mcp.ElicitationCapabilities{Form: &mcp.FormElicitationCapabilities{}, URL: &mcp.URLElicitationCapabilities{}}, RootsV2: &mcp.RootCapabilities{},
-			},
-			ElicitationHandler: func(_ context.Context, r *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
-				mu.Lock()
-				defer mu.Unlock()
-				asked = append(asked, r.Params.Mode+r.Params.URL)
-				if r.Params.Mode == "url" {
-					return &mcp.ElicitResult{Action: "accept"}, nil
-				}
-				return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"name": "octocat"}}, nil
-			},
-			CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
-				return &mcp.CreateMessageResult{Role: "assistant", Model: "m", Content: &mcp.TextContent{Text: "roses"}}, nil
-			},
-		})
-		client.AddRoots(&mcp.Root{URI: "file:///home"})
-		version := map[string]string{"modern": "2026-07-28", "legacy": "2025-11-25"}[clientEra]
-		way := &mcp.StreamableClientTransport{Endpoint: r.web.URL + "/mcp", HTTPClient: &http.Client{Transport: bearer(r.token("user", "alice"))}}
-		session, err := client.Connect(t.Context(), way, &mcp.ClientSessionOptions{ProtocolVersion: version})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer session.Close()
-		result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "one__ask", Arguments: map[string]any{}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text := result.Content[0].(*mcp.TextContent).Text; text != "octocat accept roses file:///home" {
-			t.Errorf("the server heard %q", text)
-		}
-		if got := strings.Join(asked, " "); !strings.Contains(got, "form") || !strings.Contains(got, "urlhttps://example.com/go") {
-			t.Errorf("the user was asked %s", got)
-		}
+		askRealClient(t, r, clientEra)
 	})
+}
+
+// askRealClient has a client of the Go SDK call the tool that asks for everything.
+func askRealClient(t *testing.T, r *rig, era string) {
+	t.Helper()
+	var mu sync.Mutex
+	var asked []string
+	client := mcp.NewClient(&mcp.Implementation{Name: "agent", Version: "1"}, &mcp.ClientOptions{
+		Capabilities: &mcp.ClientCapabilities{
+			Elicitation: &mcp.ElicitationCapabilities{Form: &mcp.FormElicitationCapabilities{}, URL: &mcp.URLElicitationCapabilities{}}, RootsV2: &mcp.RootCapabilities{},
+		},
+		ElicitationHandler: func(_ context.Context, r *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, r.Params.Mode+r.Params.URL)
+			if r.Params.Mode == "url" {
+				return &mcp.ElicitResult{Action: "accept"}, nil
+			}
+			return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"name": "octocat"}}, nil
+		},
+		CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
+			return &mcp.CreateMessageResult{Role: "assistant", Model: "m", Content: &mcp.TextContent{Text: "roses"}}, nil
+		},
+	})
+	client.AddRoots(&mcp.Root{URI: "file:///home"})
+	version := map[string]string{"modern": "2026-07-28", "legacy": "2025-11-25"}[era]
+	way := &mcp.StreamableClientTransport{Endpoint: r.web.URL + "/mcp", HTTPClient: &http.Client{Transport: bearer(r.token("user", "alice"))}}
+	session, err := client.Connect(t.Context(), way, &mcp.ClientSessionOptions{ProtocolVersion: version})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	result, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "one__ask", Arguments: map[string]any{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := result.Content[0].(*mcp.TextContent).Text; text != "octocat accept roses file:///home" {
+		t.Errorf("the server heard %q", text)
+	}
+	if got := strings.Join(asked, " "); !strings.Contains(got, "form") || !strings.Contains(got, "urlhttps://example.com/go") {
+		t.Errorf("the user was asked %s", got)
+	}
 }

@@ -15,6 +15,15 @@ import (
 func (t *turn) relay(ctx context.Context, to *target, conn *upstream.Conn, ex *upstream.Exchange, out *upstream.Call) *inputs {
 	for {
 		m, err := t.nextOf(ex)
+		if err == errNothingMore {
+			if t.park(to, conn, ex, out) {
+				return nil
+			}
+			continue
+		}
+		if err != nil || m.Kind == rpc.Response || m.Kind == rpc.ErrorResponse {
+			t.unpose(sayGone)
+		}
 		if err != nil {
 			t.ended(ctx, err)
 			return nil
@@ -34,8 +43,8 @@ func (t *turn) relay(ctx context.Context, to *target, conn *upstream.Conn, ex *u
 		case rpc.Request:
 			if t.session != nil {
 				t.ask(ex, &m)
-			} else if t.park(to, conn, ex, &m, out) {
-				return nil
+			} else {
+				t.pose(ex, &m)
 			}
 		case rpc.Notification:
 			if t.notify(ex, m) != nil {

@@ -277,6 +277,7 @@ type modernKey struct {
 	user, tokenID string
 	link          *link
 	abilities     uint64 // a hash of what the client has declared; 0: that it can do nothing
+	apart         int    // of a call that has a session for itself (apart.go); 0: it is shared
 }
 
 // alike is the same for all ways of one caller to one server.
@@ -300,9 +301,9 @@ func newModernCallers(now func() time.Time) *modernCallers {
 	return &modernCallers{now: now, seed: maphash.MakeSeed(), sets: map[modernKey]int{}}
 }
 
-// conn returns a caller's way to a server.
-func (m *modernCallers) conn(user, tokenID string, declared []byte, l *link, a *access) *upstream.Conn {
-	key := modernKey{user: user, tokenID: tokenID, link: l}
+// conn returns a caller's way to a server, or one of those that serve one call at a time.
+func (m *modernCallers) conn(user, tokenID string, declared []byte, l *link, a *access, apart int) *upstream.Conn {
+	key := modernKey{user: user, tokenID: tokenID, link: l, apart: apart}
 	if len(declared) > len("{}") && len(declared) <= maxAbilities {
 		key.abilities = maphash.Bytes(m.seed, declared)
 	}
@@ -312,7 +313,7 @@ func (m *modernCallers) conn(user, tokenID string, declared []byte, l *link, a *
 	}
 	held := value.(*modernConn)
 	if key.abilities != 0 && held.declared != nil && !bytes.Equal(held.declared, declared) { // the hashes are the same
-		return m.conn(user, tokenID, nil, l, a)
+		return m.conn(user, tokenID, nil, l, a, 0)
 	}
 	held.used.Store(m.now().Unix())
 	return held.conn
@@ -322,7 +323,7 @@ func (m *modernCallers) conn(user, tokenID string, declared []byte, l *link, a *
 func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.sets[key.alike()] >= maxSets {
+	if key.apart == 0 && m.sets[key.alike()] >= maxSets {
 		key.abilities = 0
 	}
 	if value, ok := m.conns.Load(key); ok {
@@ -334,9 +335,11 @@ func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 		made.declared = bytes.Clone(declared)
 		config.Capabilities = announced(made.declared)
 	}
-	made.conn = key.link.upstream.Conn(config)
+	made.conn = key.link.askable(config)
 	m.conns.Store(key, made)
-	m.sets[key.alike()]++
+	if key.apart == 0 {
+		m.sets[key.alike()]++
+	}
 	return made
 }
 
@@ -344,7 +347,7 @@ func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 func (m *modernCallers) drop(key modernKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, held := m.conns.LoadAndDelete(key); !held {
+	if _, held := m.conns.LoadAndDelete(key); !held || key.apart != 0 {
 		return
 	}
 	if m.sets[key.alike()]--; m.sets[key.alike()] <= 0 {

@@ -22,10 +22,7 @@ func standOn(f *fakeServer) *standing {
 	s := &standing{out: map[string]chan string{}, opened: make(chan string, 64)}
 	f.get = func(w http.ResponseWriter, r *http.Request) {
 		session := r.Header.Get("Mcp-Session-Id")
-		out := make(chan string)
-		s.mu.Lock()
-		s.out[session] = out
-		s.mu.Unlock()
+		out := s.of(session)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.(http.Flusher).Flush()
 		s.opened <- session
@@ -42,12 +39,17 @@ func standOn(f *fakeServer) *standing {
 	return s
 }
 
-func (s *standing) say(session, text string) {
+// of is where the stream of a session takes what it says, whether it is open yet or not.
+func (s *standing) of(session string) chan string {
 	s.mu.Lock()
-	out := s.out[session]
-	s.mu.Unlock()
-	out <- text
+	defer s.mu.Unlock()
+	if s.out[session] == nil {
+		s.out[session] = make(chan string)
+	}
+	return s.out[session]
 }
+
+func (s *standing) say(session, text string) { s.of(session) <- text }
 
 // TestWhatAServerAsksOutsideOfCalls goes to the standing stream of the very session, and the answer back.
 func TestWhatAServerAsksOutsideOfCalls(t *testing.T) {

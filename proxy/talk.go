@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -159,11 +161,8 @@ func (k *talk) next() (rpc.Message, error) {
 	for {
 		select {
 		case r := <-k.read:
-			switch {
-			case r.err != nil:
+			if r.err != nil || r.message.Kind == rpc.Response || r.message.Kind == rpc.ErrorResponse {
 				k.endAll(sayGone)
-			case r.message.Kind == rpc.Response || r.message.Kind == rpc.ErrorResponse:
-				k.endAll("")
 			}
 			return r.message, r.err
 		case <-k.beat.C:
@@ -188,7 +187,11 @@ func (k *talk) close() {
 // withdrawn hears that a server takes a request back.
 func (t *turn) withdrawn(params []byte) {
 	id := find(params, "requestId")
-	if t.talk == nil || id == nil {
+	if id == nil {
+		return
+	}
+	t.posed = slices.DeleteFunc(t.posed, func(q posed) bool { return string(q.asked.ID()) == string(id) })
+	if t.talk == nil {
 		return
 	}
 	for _, q := range t.talk.open {
@@ -198,12 +201,22 @@ func (t *turn) withdrawn(params []byte) {
 	}
 }
 
-// nextOf is the next message of a call.
+// errNothingMore says that nothing has come since the client was to be asked something.
+var errNothingMore = errors.New("nothing more has come")
+
+// nextOf is the next message of a call. What a modern client is asked it is asked at once, as soon as nothing else is here.
 func (t *turn) nextOf(ex *upstream.Exchange) (rpc.Message, error) {
-	if t.talk != nil {
+	switch {
+	case t.talk != nil:
 		return t.talk.next()
+	case len(t.posed) == 0:
+		return ex.Next()
+	case len(t.posed) < maxInputs:
+		if m, ok, err := ex.Arrived(); ok {
+			return m, err
+		}
 	}
-	return ex.Next()
+	return rpc.Message{}, errNothingMore
 }
 
 // finished lets go of a call's exchange, unless it is parked: then it is not this request's any more.

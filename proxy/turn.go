@@ -31,7 +31,9 @@ type turn struct {
 	room *room
 
 	talk      *talk         // of a legacy client that is asked something; nil: it is not
+	posed     []posed       // what a legacy server has asked a modern client that does not know of it yet
 	parked    bool          // the call waits for the client's next request
+	waited    time.Duration // for a legacy client's answers to a modern server
 	busy      *atomic.Int64 // the caller's counter while this request is in it
 	server    *server       // whom it concerns; nil: none in particular
 	streaming bool          // the answer is a stream of events

@@ -83,6 +83,36 @@ func (r *EventReader) Buffered() int {
 	return r.end - r.pos
 }
 
+// Whole says whether a whole event with data is already here, so that Next will not wait. It may say no where the data are empty.
+func (r *EventReader) Whole() bool {
+	if r.err != nil {
+		return false
+	}
+	rest := r.buf[r.pos:r.end]
+	if r.skipLF && len(rest) > 0 && rest[0] == '\n' {
+		rest = rest[1:]
+	}
+	for skip, hasData := r.skipping, false; ; skip = false {
+		i := bytes.IndexAny(rest, "\r\n")
+		if i < 0 {
+			return false
+		}
+		switch {
+		case skip:
+		case i == 0 && hasData:
+			return true
+		case i > len("data: ") && bytes.HasPrefix(rest, dataField):
+			hasData = true
+		}
+		if rest[i] == '\r' && i+1 < len(rest) && rest[i+1] == '\n' {
+			i++
+		}
+		rest = rest[i+1:]
+	}
+}
+
+var dataField = []byte("data:")
+
 // LastID is the id that a stream can be resumed after: that of the last event that had one, also if it had no data. An empty id field resets it.
 func (r *EventReader) LastID() string { return r.lastID }
 

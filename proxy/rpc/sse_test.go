@@ -236,3 +236,29 @@ func TestAppendEvent(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeEvents: whether Next would have to wait, at every place where a stream can be cut.
+func TestWholeEvents(t *testing.T) {
+	for name, stream := range map[string]string{
+		"LF": "data: a\n\n: c\n\nid: 1\n\ndata: b\ndata: c\n\ndata: d\n\n", "CR": "data: a\r\r: c\r\rdata: b\rdata: c\r\rdata: d\r\r",
+		"CR LF": "data: a\r\n\r\n: c\r\n\r\nevent: x\r\ndata: b\r\n\r\ndata: d\r\n\r\n",
+	} {
+		for cut := len(stream); cut > len("data: a\n\n"); cut-- {
+			ended := errors.New("no more for now")
+			r := rpc.NewEventReader(io.MultiReader(strings.NewReader(stream[:cut]), iotest.ErrReader(ended)), 1<<20)
+			if _, err := r.Next(); err != nil {
+				t.Fatalf("%s, %d: %v", name, cut, err)
+			}
+			for whole := r.Whole(); ; whole = r.Whole() {
+				_, err := r.Next()
+				if whole != (err == nil) {
+					t.Errorf("%s, cut after %q: whole is %v, Next says %v", name, stream[:cut], whole, err)
+				}
+				if err != nil {
+					break
+				}
+			}
+			r.Release()
+		}
+	}
+}

@@ -15,6 +15,9 @@ type Asked struct {
 
 // Asked takes a request of the server that Next returned, so that it can be answered later, from anywhere.
 func (e *Exchange) Asked(m *rpc.Message) *Asked {
+	if e.strays != nil && e.strays.link != nil {
+		return &Asked{conn: e.conn, link: e.strays.link, id: clone(m.ID)}
+	}
 	return &Asked{conn: e.conn, link: e.link, id: clone(m.ID)}
 }
 
@@ -38,23 +41,41 @@ func (a *Asked) Refuse(failure rpc.Error) {
 	a.conn.replyAside(a.link, b)
 }
 
-// Hold says that the server waits for us, and not we for it: no limit but the total one runs until Resume, which may be called from any goroutine, as often as Hold was.
+// Hold says that the server waits for us, and not we for it: until Resume, which may be called from any goroutine, as often as Hold was, no clock runs but that of how long a call may be held in all.
 func (e *Exchange) Hold() { e.clock.hold() }
 
 // Resume ends a Hold.
 func (e *Exchange) Resume() { e.clock.resume() }
 
-// Detach lets an exchange outlive the context and the memory that Do was given, while nobody calls Next; until Attach, Close alone ends it, and the total time. False: it is over, or the server may not have all
+// Detach lets an exchange outlive the context and the memory that Do was given, while nobody calls Next; until Attach, Close alone ends it, and the time it may be held. False: it is over, or the server may not have all
 // of the request yet, and then nothing has changed.
 func (e *Exchange) Detach() bool {
-	if e.over != nil || !e.body.wasSent() || !e.detach() {
+	own := e.strays != nil && e.conn.cfg.Shared // then it has no memory of others
+	if e.over != nil || !own && (e.strays != nil || !e.body.wasSent()) || !e.detach() {
 		return false
 	}
-	e.body.release()
-	e.call = Call{Method: e.call.Method, Progress: e.call.Progress}
+	if !own {
+		e.body.release()
+		e.call = Call{Method: e.call.Method, Progress: e.call.Progress}
+	}
 	e.aside.Store(true)
 	e.clock.hold()
 	return true
+}
+
+// Keeps is how many bytes of the request a detached exchange goes on to hold, but for what every one does.
+func (e *Exchange) Keeps() (size int) {
+	for _, m := range e.call.Params {
+		if len(m.Value) > inlineSpan {
+			size += len(m.Value)
+		}
+	}
+	for _, m := range e.call.Meta {
+		if len(m.Value) > inlineSpan {
+			size += len(m.Value)
+		}
+	}
+	return size
 }
 
 // Attach ends a Detach: the exchange ends with this context from now on.

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,18 +12,24 @@ type clock struct {
 	life  *life         // what it ends
 	call  time.Duration // without a message
 	idle  time.Duration // without a byte, once streaming
-	total time.Time
 	timer *time.Timer
 
 	begun   time.Time
-	held    atomic.Int32 // reasons why the server is not waited for at present
 	message atomic.Int64 // when the last message came, since begun
 	bytes   atomic.Int64 // when the last byte of a stream came, since begun; negative: no stream
+
+	mu    sync.Mutex    // guards what follows
+	total time.Duration // when it has to be over, since begun; moves on by the time that it was held
+	holds int           // reasons why the server is not waited for at present
+	since time.Duration // when the first of them came, since begun
+	spent time.Duration // how long it was held before that
 }
 
+// maxHeld is how long a call may be held in all. Each question has a shorter limit, of whoever asks it.
+const maxHeld = time.Hour
+
 func (k *clock) start(life *life, call, idle, total time.Duration) {
-	k.life, k.call, k.idle, k.begun = life, call, idle, time.Now()
-	k.total = k.begun.Add(total)
+	k.life, k.call, k.idle, k.total, k.begun = life, call, idle, total, time.Now()
 	k.bytes.Store(-1)
 	k.timer = time.AfterFunc(min(call, total), k.look)
 }
@@ -31,7 +38,9 @@ func (k *clock) start(life *life, call, idle, total time.Duration) {
 func (k *clock) streaming() {
 	k.bytes.Store(int64(time.Since(k.begun)))
 	if k.idle < k.call {
-		k.timer.Reset(min(k.idle, time.Until(k.total)))
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.timer.Reset(min(k.idle, k.total-time.Since(k.begun)))
 	}
 }
 
@@ -44,25 +53,39 @@ func (k *clock) sawBytes() {
 
 func (k *clock) sawMessage() { k.message.Store(int64(time.Since(k.begun))) }
 
-// hold says that it is not the server that keeps us waiting; resume says that it is again. Only the total time runs on meanwhile.
-func (k *clock) hold() { k.held.Add(1) }
+// hold says that it is not the server that keeps us waiting; resume says that it is again.
+func (k *clock) hold() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds++; k.holds == 1 {
+		k.since = time.Since(k.begun)
+	}
+}
 
 func (k *clock) resume() {
 	k.sawMessage()
 	k.sawBytes()
-	k.held.Add(-1)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.holds--; k.holds == 0 {
+		held := time.Since(k.begun) - k.since
+		k.total, k.spent = k.total+held, k.spent+held
+	}
 }
 
 func (k *clock) stop() { k.timer.Stop() }
 
 // look ends the exchange if a limit has passed, and else comes back when the next one may.
 func (k *clock) look() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	now := time.Since(k.begun)
-	left, cause := k.total.Sub(k.begun)-now, errTotal
-	if k.held.Load() > 0 {
-		k.again(min(left, k.call), left, cause)
+	if k.holds > 0 {
+		left := maxHeld - k.spent - (now - k.since)
+		k.again(min(left, k.call), left, errHeld)
 		return
 	}
+	left, cause := k.total-now, errTotal
 	if l := k.call - (now - time.Duration(k.message.Load())); l < left {
 		left, cause = l, errSilent
 	}

@@ -21,10 +21,10 @@ type ConnConfig struct {
 	// Notify is told notifications that belong to no request (list changes, resource updates, log messages of legacy servers), from Listen and from answers; may be nil.
 	// The message is valid during the call. It is called from the goroutine that reads and must not wait for this Conn.
 	Notify func(rpc.Message)
-	// Ask is told requests of a legacy server that belong to no exchange, and says whether somebody will answer; nil: they are declined. What holds for Notify holds for it. A Conn with Ask listens at legacy
-	// servers only, for nothing but that.
+	// Ask is told requests of a legacy server on its standing stream, which belong to no exchange, and says whether somebody will answer; otherwise they are taken for those of an exchange under way, and Next returns
+	// them. nil: they are declined. What holds for Notify holds for it. Whoever sets Ask runs Listen, which then listens at legacy servers only, for nothing but that.
 	Ask func(m rpc.Message, asked *Asked) bool
-	// Shared says that the requests of this Conn are of several clients. Over HTTP+SSE, where nothing says on whose behalf a server asks, it is then declined unless one exchange alone is under way.
+	// Shared says that the requests of this Conn are of several clients. What nothing tells on whose behalf a server asks it, on a standing stream or over HTTP+SSE, is then declined unless one exchange alone is under way.
 	Shared bool
 }
 
@@ -39,6 +39,7 @@ type Conn struct {
 	current  atomic.Pointer[link] // nil: nothing agreed with the server yet
 	replying atomic.Int32         // replies under way; see replyAside
 	watches  watches              // resources of whose changes the server tells; see Watch
+	heard    atomic.Bool          // the standing stream is listened to for requests, or will be
 
 	mu         sync.Mutex // guards what follows; never held during I/O
 	closed     bool
@@ -53,6 +54,7 @@ func (s *Server) Conn(cfg ConnConfig) *Conn {
 	}
 	c := &Conn{server: s, cfg: cfg, open: map[*Exchange]struct{}{}}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
+	c.heard.Store(cfg.Ask != nil && !s.cfg.SSE)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -123,6 +125,7 @@ type Call struct {
 	ParamHeaders http.Header   // Mcp-Param-*, sent to modern servers only
 	Timeout      time.Duration // instead of Limits.Call; 0: the limit
 	Idempotent   bool          // may be sent again after a failure in which it may have run (lists)
+	Alone        bool          // fail with ErrBusy, and send nothing, where another call of this Conn is under way
 }
 
 // Do sends a request. The error is a *Failure. The Exchange must be closed.
@@ -131,9 +134,9 @@ func (c *Conn) Do(ctx context.Context, call Call) (*Exchange, error) {
 	if failure != nil {
 		return nil, failure
 	}
-	e := c.exchange(ctx, call)
+	e := c.exchange(ctx, call, false)
 	e.report = report
-	if failure := e.start(); failure != nil {
+	if failure := e.begin(); failure != nil {
 		e.fail(failure)
 		e.Close()
 		return nil, failure
@@ -188,15 +191,18 @@ func (c *Conn) deliver(ctx context.Context, l *link, b *body, method string) *Fa
 	return nil
 }
 
-// track remembers an exchange so that Close can end it; false means that the Conn is closed.
-func (c *Conn) track(e *Exchange) bool {
+// track remembers an exchange so that Close can end it; a cause says why it may not begin.
+func (c *Conn) track(e *Exchange) (cause error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return false
+		return errClosed
+	}
+	if e.call.Alone && !c.alone() {
+		return ErrBusy
 	}
 	c.open[e] = struct{}{}
-	return true
+	return nil
 }
 
 func (c *Conn) untrack(e *Exchange) {
@@ -224,13 +230,6 @@ func (c *Conn) decline(l *link, id []byte) {
 	b := new(body)
 	b.reply(id, nil, &rpc.Error{Code: codeMethodNotFound, Message: "nobody is there to answer this"})
 	c.replyAside(l, b)
-}
-
-// passAsk passes on a request that belongs to no exchange, or declines it.
-func (c *Conn) passAsk(l *link, m rpc.Message) {
-	if c.cfg.Ask == nil || !c.cfg.Ask(m, &Asked{conn: c, link: l, id: clone(m.ID)}) {
-		c.decline(l, m.ID)
-	}
 }
 
 // maxReplies is how many replies to one server's requests are under way at once. More than that many unanswered pings at a time are a flood, which must not make us flood.

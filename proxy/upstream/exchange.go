@@ -18,11 +18,13 @@ type Exchange struct {
 	conn    *Conn
 	call    Call
 	private bool // a question of our own (server/discover, initialize), which is neither repeated nor taken back
-	id      []byte
+	number  int64
+	id      []byte      // its number
 	ctx     *life       // ends with the caller's until the answer is there, then with Close
 	detach  func() bool // lets go of the caller's context
 	report  func(error) // tells the breaker, once; nil: it has been told, or need not be
 	clock   clock
+	strays  *strays // nil: nothing but the answer can come
 
 	// Of the attempt under way.
 	link     *link
@@ -37,6 +39,7 @@ type Exchange struct {
 	dry      int              // tries to take up a stream since it got any further
 
 	aside    atomic.Bool // nobody reads it at present; see Detach
+	settled  atomic.Bool // it has its answer, or its failure
 	streamed bool
 	answered bool  // the answer was returned
 	over     error // what Next returns from now on
@@ -47,16 +50,19 @@ type Exchange struct {
 	life   life // ctx
 }
 
-func (c *Conn) exchange(ctx context.Context, call Call) *Exchange {
-	e := &Exchange{conn: c, call: call}
-	e.id = strconv.AppendInt(e.idRoom[:0], nextID(), 10)
+func (c *Conn) exchange(ctx context.Context, call Call, private bool) *Exchange {
+	e := &Exchange{conn: c, call: call, private: private, number: nextID()}
+	e.id = strconv.AppendInt(e.idRoom[:0], e.number, 10)
 	e.ctx = &e.life
 	e.ctx.begin(ctx)
 	e.follow(ctx)
 	limits := &c.server.cfg.Limits
 	e.clock.start(e.ctx, orDefault(call.Timeout, limits.Call), limits.Idle, max(limits.Total, call.Timeout))
-	if !c.track(e) {
-		e.ctx.end(errClosed)
+	if !private {
+		c.straying(e)
+	}
+	if cause := c.track(e); cause != nil {
+		e.ctx.end(cause)
 	}
 	return e
 }
@@ -68,8 +74,7 @@ func (e *Exchange) follow(ctx context.Context) {
 
 // ask sends a question of our own over a link that may not be current yet.
 func (c *Conn) ask(ctx context.Context, l *link, call Call) (*Exchange, *Failure) {
-	e := c.exchange(ctx, call)
-	e.private = true
+	e := c.exchange(ctx, call, true)
 	if failure, _ := e.attempt(l); failure != nil {
 		e.fail(failure)
 		e.Close()
@@ -175,13 +180,7 @@ func (e *Exchange) Next() (rpc.Message, error) {
 		return rpc.Message{}, e.over
 	}
 	for {
-		m, failure := e.read()
-		if failure != nil {
-			e.fail(failure)
-			return rpc.Message{}, failure
-		}
-		e.clock.sawMessage()
-		pass, failure := e.judge(m)
+		m, pass, failure := e.step()
 		if failure != nil {
 			e.fail(failure)
 			return rpc.Message{}, failure
@@ -190,6 +189,63 @@ func (e *Exchange) Next() (rpc.Message, error) {
 			return m, nil
 		}
 	}
+}
+
+// Arrived is Next for what is here already; ok is false if nothing is.
+func (e *Exchange) Arrived() (m rpc.Message, ok bool, err error) {
+	for e.here() {
+		m, pass, failure := e.step()
+		if failure != nil {
+			e.fail(failure)
+			return rpc.Message{}, true, failure
+		}
+		if pass {
+			return m, true, nil
+		}
+	}
+	return rpc.Message{}, false, nil
+}
+
+// here says whether step would find something without waiting for the server.
+func (e *Exchange) here() bool {
+	switch {
+	case e.over != nil:
+		return false
+	case e.strays != nil:
+		return e.strays.waiting(e.whole)
+	}
+	return e.whole()
+}
+
+// whole says whether a whole message has arrived.
+func (e *Exchange) whole() bool {
+	if e.inbox != nil {
+		return len(e.inbox) > 0
+	}
+	return e.events != nil && e.events.Whole()
+}
+
+// step takes what comes next, and says whether it is passed on to the caller.
+func (e *Exchange) step() (m rpc.Message, pass bool, failure *Failure) {
+	if e.strays == nil {
+		m, failure = e.read()
+	} else {
+		r, astray := e.strays.next()
+		if m, failure = r.message, r.failure; astray {
+			e.clock.sawMessage()
+			e.tellBreaker(nil) // it lives
+			return m, true, nil
+		}
+		if failure == nil && r.begun {
+			return m, false, nil
+		}
+	}
+	if failure != nil {
+		return m, false, failure
+	}
+	e.clock.sawMessage()
+	pass, failure = e.judge(m)
+	return m, pass, failure
 }
 
 // judge says whether a message is passed on to the caller.
@@ -241,6 +297,8 @@ func (e *Exchange) More() bool {
 	switch {
 	case e.over != nil:
 		return false
+	case e.strays != nil:
+		return e.here()
 	case e.inbox != nil:
 		return len(e.inbox) > 0
 	}
@@ -268,6 +326,7 @@ func (e *Exchange) fail(f *Failure) {
 
 // settle ends what watches over the exchange: it has its answer or its failure.
 func (e *Exchange) settle(f *Failure) {
+	e.settled.Store(true)
 	e.detach()
 	e.clock.stop()
 	if e.inbox != nil {
@@ -295,6 +354,7 @@ func (e *Exchange) Close() {
 		return
 	}
 	e.closed = true
+	e.endStrays()
 	if e.over == nil {
 		e.fail(e.conn.server.failure(Canceled, true, errClosed))
 	}

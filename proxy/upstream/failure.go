@@ -115,6 +115,7 @@ var (
 	errSilent = errors.New("no message came within the time limit")
 	errTotal  = errors.New("the answer did not come within the total time limit")
 	errIdle   = errors.New("the stream fell silent")
+	errHeld   = errors.New("the server waited for too long, in all, for what it asked")
 	errClosed = errors.New("the connection was closed by us")
 	errAnswer = errors.New("the exchange is over") // it ended well
 )
@@ -160,7 +161,7 @@ func (s *Server) broken(ctx context.Context, mayHaveRun bool, err error) *Failur
 func (s *Server) ended(ctx context.Context, mayHaveRun bool) *Failure {
 	cause := context.Cause(ctx)
 	switch {
-	case cause == errSilent, cause == errTotal, cause == errIdle, errors.Is(cause, context.DeadlineExceeded):
+	case cause == errSilent, cause == errTotal, cause == errIdle, cause == errHeld, errors.Is(cause, context.DeadlineExceeded):
 		return s.failure(TimedOut, mayHaveRun, cause)
 	}
 	return s.failure(Canceled, mayHaveRun, cause)

@@ -16,6 +16,7 @@ func (c *Conn) Listen(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.ctx, func() { cancel(errClosed) })()
+	defer c.heard.Store(false)
 	rest, at := restart{}, place{}
 	for {
 		began := time.Now()
@@ -166,10 +167,17 @@ func (c *Conn) hear(ctx context.Context, l *link, ears ears, response *http.Resp
 		case m.Kind == rpc.Request && l.era == Legacy && m.Method == methodPing:
 			c.pong(l, m.ID)
 		case m.Kind == rpc.Request && l.era == Legacy:
-			c.passAsk(l, m)
+			if m, err = rpc.Read(clone(event.Data)); err == nil {
+				c.passAsk(l, m)
+			}
 		case m.Kind == rpc.Notification && m.Method == "notifications/subscriptions/acknowledged":
 			if ears.acked != nil {
 				ears.acked(m.Params)
+			}
+		case m.Kind == rpc.Notification && m.Method == methodCancelled && c.cfg.Ask != nil && l.era == Legacy:
+			c.notify(m)
+			if m, err = rpc.Read(clone(event.Data)); err == nil {
+				c.withdraw(l, m)
 			}
 		case m.Kind == rpc.Notification:
 			c.notify(m)
