@@ -33,6 +33,9 @@ func (t *turn) recordDecision(d policy.Decision) {
 
 // account counts and records a request that is over.
 func (t *turn) account() {
+	if t.detached {
+		return
+	}
 	took := t.proxy.now().Sub(t.started)
 	outcome := cmp.Or(t.outcome, outcomeError)
 	meter := t.proxy.all

@@ -22,5 +22,6 @@
 //   - A link (link.go) is the live side of one server: connections, lists, sessions. It lives as long as the fields it connects with are unchanged, and is closed when its last request ended.
 //   - A session (session.go) is a sealed id that its client keeps; what it holds in memory is made on demand and dies by DELETE, after half an hour without use, or with the process, and is then made anew.
 //   - A question to a legacy client is its session's until somebody takes it: an answer, the server, the end of the call, or time. A parked call is the parking's until a retry takes it, or time; it holds its link. Both die with the process.
+//   - A standing stream, of either era, is answered on a goroutine of the gate's (detach.go), with a turn of its own; the work that Drain waits for includes it.
 //   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session, or way of a modern client, that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes. Close ends them and waits.
 package proxy

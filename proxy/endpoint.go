@@ -40,7 +40,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	t := turns.Get().(*turn)
-	*t = turn{proxy: p, ctx: r.Context(), w: w, r: r, started: p.now(), room: rooms.Get().(*room)}
+	t.proxy, t.ctx, t.w, t.r, t.started, t.room = p, r.Context(), w, r, p.now(), rooms.Get().(*room) // a literal would be made on the stack first, which never gets smaller
 	t.admit(identity, slug)
 	t.leaveRoom()
 	*t = turn{}
@@ -119,7 +119,8 @@ func (t *turn) post() {
 		return
 	}
 	defer body.Release()
-	message, err := rpc.Read(body.Bytes())
+	t.body = body.Bytes()
+	message, err := rpc.Read(t.body)
 	t.message = message
 	if err != nil {
 		t.fail(failRead(err))

@@ -66,11 +66,13 @@ func newRigWith(t *testing.T, change func(*proxy.Config), servers ...configstore
 	}
 	r.stored = configstore.Snapshot{Revision: 1, Catalogs: map[string]configstore.Catalog{}}
 	r.load(servers...)
-	r.web = httptest.NewServer(front.Wrap(front.Config{Listen: "127.0.0.1:0"}, r.proxy))
+	gate := front.Wrap(front.Config{Listen: "127.0.0.1:0"}, r.proxy)
+	r.web = httptest.NewServer(gate)
 	t.Cleanup(func() {
 		r.proxy.Drain(t.Context())
 		r.web.CloseClientConnections()
 		r.web.Close()
+		gate.Close()
 		r.proxy.Close()
 		log.Close()
 		config.Client.CloseIdleConnections()

@@ -23,7 +23,7 @@ func (t *turn) serveModern(p params) {
 	case "tools/call":
 		t.call(p)
 	case "subscriptions/listen":
-		t.subscribe()
+		t.detach((*turn).subscribe)
 	default:
 		if !t.serveSurface(p) && !t.serveExtension(p) {
 			t.fail(failMethod(t.message.Method))

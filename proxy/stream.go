@@ -29,6 +29,11 @@ func (t *turn) get() {
 		t.fail(f)
 		return
 	}
+	t.detach((*turn).listen)
+}
+
+// listen keeps the stream open until its client, its session or the program goes.
+func (t *turn) listen() {
 	primary, ok := t.session.openStream()
 	if !ok {
 		t.fail(failStreams())

@@ -20,6 +20,7 @@ type turn struct {
 	scope   scope
 	started time.Time
 
+	body    []byte // of the message; gone when the handler returns
 	message rpc.Message
 	modern  bool
 	session *session  // of a legacy client; nil before initialize
@@ -37,6 +38,7 @@ type turn struct {
 	busy      *atomic.Int64 // the caller's counter while this request is in it
 	server    *server       // whom it concerns; nil: none in particular
 	streaming bool          // the answer is a stream of events
+	detached  bool          // a twin answers
 	outcome   string
 	bytesIn   int64
 	bytesOut  int64

@@ -26,6 +26,9 @@ func (w *work) begin() bool {
 	return true
 }
 
+// hold counts more of a request in that was counted in already.
+func (w *work) hold() { w.count.Add(1) }
+
 func (w *work) end() {
 	if w.count.Add(-1) == 0 && w.draining.Load() {
 		w.once.Do(func() { close(w.idle) })

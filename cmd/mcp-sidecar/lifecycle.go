@@ -113,7 +113,7 @@ func (run *program) drain(ctx context.Context) {
 	}()
 	run.proxy.Drain(ctx)
 	run.fresh.close()
-	err := run.main.Shutdown(ctx)
+	err := errors.Join(run.main.Shutdown(ctx), run.gate.Wait(ctx))
 	cancel()
 	<-watching
 	took := time.Since(started).Round(time.Millisecond)

@@ -49,6 +49,7 @@ type program struct {
 
 	listener, metricsListener net.Listener
 	main, metrics             *http.Server
+	gate                      *front.Gate      // of main
 	fresh                     fresh            // connections of main without a request
 	failed                    chan error       // what a listener that broke says
 	signals                   <-chan os.Signal // nil: none ever come
@@ -195,11 +196,11 @@ func (run *program) listen(context.Context) (err error) {
 
 // mount puts the handlers behind the checks that every request has to pass.
 func (run *program) mount(context.Context) error {
-	main := front.Wrap(front.Config{
+	run.gate = front.Wrap(front.Config{
 		Listen: run.listener.Addr().String(), PublicURL: run.o.publicURL, Logger: run.log("front"), Count: run.meter.HTTP, Refused: run.meter.AuthFailure,
 	}, routes(run.proxy, run.api))
 	watched := front.Wrap(front.Config{Listen: run.metricsListener.Addr().String(), Logger: run.log("front")}, run.health)
-	run.main = front.NewServer(main, run.log("http"))
+	run.main = front.NewServer(run.gate, run.log("http"))
 	run.main.ConnState = run.fresh.note
 	run.metrics = front.NewServer(watched, run.log("http"))
 	if run.o.auditLog == "" {
@@ -214,6 +215,7 @@ func (run *program) start(ctx context.Context) error {
 	if err := run.config.reload(ctx); err != nil {
 		return err
 	}
+	run.stops.add(func() error { run.gate.Close(); return nil })
 	run.serve(run.metrics, run.metricsListener)
 	run.serve(run.main, run.listener)
 	run.health.check(ctx)

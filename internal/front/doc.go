@@ -20,5 +20,6 @@
 //
 // Invariant: a request whose Host or Origin could be a rebinding or cross-site attack reaches no handler.
 //
-// Lifetimes: the package starts no goroutine. What belongs to one request is reachable from its context and dies with it.
+// Lifetimes: what belongs to one request is reachable from its context and dies with it. A request whose answer is detached (detach.go) has two goroutines, one that answers and one that listens for the client's leaving; both are the Gate's,
+// which waits for them in Wait and Close. There are no others.
 package front

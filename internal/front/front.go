@@ -23,18 +23,22 @@ type Config struct {
 	Refused   func(reason string)                             // told why a request was turned away, in the words of the package's documentation; may be nil
 }
 
-// gate is the handler that Wrap returns. It is immutable.
-type gate struct {
+// Gate is the handler that Wrap returns.
+type Gate struct {
+	// fixed at creation
 	next    http.Handler
 	own     *own
 	logger  *slog.Logger
 	count   func(route string, status int, d time.Duration)
 	refused func(reason string)
+
+	detached detached
 }
 
-// Wrap returns next behind the checks.
-func Wrap(config Config, next http.Handler) http.Handler {
-	g := &gate{next: next, own: newOwn(config.Listen, config.PublicURL), logger: config.Logger, count: config.Count, refused: config.Refused}
+// Wrap returns next behind the checks. If next detaches answers, the Gate has to be closed.
+func Wrap(config Config, next http.Handler) *Gate {
+	g := &Gate{next: next, own: newOwn(config.Listen, config.PublicURL), logger: config.Logger, count: config.Count, refused: config.Refused}
+	g.detached.lines = map[*line]struct{}{}
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)
 	}
@@ -70,8 +74,8 @@ var (
 	closing    = []string{"close"}
 )
 
-func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	v := newVisit(w, r)
+func (g *Gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v := newVisit(g, w, r)
 	defer g.leave(v)
 	header := w.Header()
 	header["X-Request-Id"] = v.idValue[:]
@@ -97,9 +101,15 @@ func ambiguous(r *http.Request) bool {
 	return len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1)
 }
 
-// leave is deferred: it ends a request, however its handler did.
-func (g *gate) leave(v *visit) {
+// leave is deferred: it ends a request, however its handler did, unless that goes on elsewhere.
+func (g *Gate) leave(v *visit) {
 	cause := recover()
+	if v.detached {
+		if cause != nil {
+			g.report(v, cause)
+		}
+		return
+	}
 	aborted := false
 	if cause != nil {
 		aborted = g.panicked(v, cause)
@@ -113,14 +123,18 @@ func (g *gate) leave(v *visit) {
 }
 
 // panicked answers for a handler that panicked, or says that the connection must be cut: because the handler wants it, or because half an answer must not look like a whole one.
-func (g *gate) panicked(v *visit, cause any) (abort bool) {
+func (g *Gate) panicked(v *visit, cause any) (abort bool) {
 	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		return true
 	}
-	g.logger.Error("a handler panicked", "request_id", v.id, "route", v.route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	g.report(v, cause)
 	if v.answer.status != 0 {
 		return true
 	}
 	internalError.write(&v.answer)
 	return false
+}
+
+func (g *Gate) report(v *visit, cause any) {
+	g.logger.Error("a handler panicked", "request_id", v.id, "route", v.route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 }

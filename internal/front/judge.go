@@ -12,7 +12,7 @@ const (
 )
 
 // judge says why a request reaches no handler, or nil.
-func (g *gate) judge(r *http.Request) *refusal {
+func (g *Gate) judge(r *http.Request) *refusal {
 	switch {
 	case !g.own.host(r):
 		return foreignHost

@@ -14,18 +14,20 @@ import (
 type visit struct {
 	context.Context
 
-	id      string
-	idValue [1]string // id, as a header's value
-	started time.Time
-	route   string // written by the handler, read when it has returned
-	body    body
-	answer  answer
+	gate     *Gate
+	id       string
+	idValue  [1]string // id, as a header's value
+	started  time.Time
+	route    string // written by the handler, read when it has returned
+	body     body
+	answer   answer
+	detached bool // written by the handler, read when it has returned
 }
 
 type visitKey struct{}
 
-func newVisit(w http.ResponseWriter, r *http.Request) *visit {
-	v := &visit{Context: r.Context(), id: mint(), started: time.Now(), route: Other}
+func newVisit(g *Gate, w http.ResponseWriter, r *http.Request) *visit {
+	v := &visit{Context: r.Context(), gate: g, id: mint(), started: time.Now(), route: Other}
 	v.idValue[0] = v.id
 	v.body = body{ReadCloser: r.Body, length: r.ContentLength, ended: r.Body == nil || r.Body == http.NoBody}
 	v.answer = answer{ResponseWriter: w, body: &v.body}
