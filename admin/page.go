@@ -33,7 +33,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageText))
 // showPage answers with a page, which is rendered whole before the first byte goes out.
 //
 // Nothing runs in it and nothing styles it but what carries the nonce, nobody can frame it, and no address of it reaches another site. A form's target is not restricted, because browsers would hold the
-// provider that it leads to against it. A page with a form lets our own origin see where it is from: otherwise browsers would send the form without saying that it is from here.
+// provider that it leads to against it. A page with a form says in itself that our own origin may see where it is from: otherwise browsers would send the form without saying that it is from here.
 func (a *API) showPage(w http.ResponseWriter, r *http.Request, status int, p page) {
 	p.Nonce = rand.Text()
 	var body bytes.Buffer
@@ -50,9 +50,6 @@ func (a *API) showPage(w http.ResponseWriter, r *http.Request, status int, p pag
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
 	header.Set("Referrer-Policy", "no-referrer")
-	if p.Asks != nil {
-		header.Set("Referrer-Policy", "same-origin")
-	}
 	w.WriteHeader(status)
 	w.Write(body.Bytes()) // whoever asked may be gone
 }

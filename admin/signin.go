@@ -157,7 +157,8 @@ func fromOurPage(r *http.Request) bool {
 	return slices.Contains([]string{"", "same-origin"}, r.Header.Get("Sec-Fetch-Site"))
 }
 
-// clientDocument describes the sidecar to providers that take a URL for a client id. It names the redirect URI of each server, so that it changes with them.
+// clientDocument describes the sidecar to providers that take a URL for a client id. It names the redirect URI of each server to which users can connect with it, so that it changes with them. Everybody
+// can read it; an id says nothing and opens nothing.
 func (a *API) clientDocument(r *http.Request, _ *request) (jsontext.Value, error) {
 	if a.config.DocumentURL == "" {
 		return nil, errNotFound
@@ -168,7 +169,7 @@ func (a *API) clientDocument(r *http.Request, _ *request) (jsontext.Value, error
 	}
 	document := discovery.Document{URL: a.config.DocumentURL, Name: clientName}
 	for _, server := range servers {
-		if server.AuthType == configstore.AuthOAuth2 {
+		if server.AuthType == configstore.AuthOAuth2 && server.OAuth2ClientID == "" && server.Rules.Enabled {
 			document.RedirectURIs = append(document.RedirectURIs, a.config.Accounts.RedirectURI(server.ID))
 		}
 	}
