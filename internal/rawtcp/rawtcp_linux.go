@@ -6,13 +6,12 @@ import (
 	"os"
 	"sync"
 	"syscall"
-	"unsafe"
 )
 
 const able = true
 
 // most is how much one system call moves at most.
-const most = 64 << 10
+const most = 256 << 10
 
 // half is one direction of a connection.
 type half struct {
@@ -31,8 +30,8 @@ func newConn(inner *net.TCPConn, raw syscall.RawConn) *Conn {
 
 // Read reads what is there, or waits until something is.
 func (c *Conn) Read(p []byte) (int, error) {
-	if len(p) == 0 || len(p) > most {
-		return c.tcp.Read(p)
+	if len(p) == 0 {
+		return 0, nil
 	}
 	h := &c.in
 	h.mu.Lock()
@@ -49,9 +48,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 
 // Write writes all of p, unless it fails.
 func (c *Conn) Write(p []byte) (int, error) {
-	if len(p) == 0 || len(p) > most {
-		return c.tcp.Write(p)
-	}
 	h := &c.out
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,10 +72,10 @@ func (h *half) run(access func(func(uintptr) bool) error, p []byte) (int, error)
 // receive reads once; false: nothing is there yet.
 func (h *half) receive(descriptor uintptr) bool {
 	for {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, descriptor, uintptr(unsafe.Pointer(&h.p[0])), uintptr(len(h.p)))
+		n, errno := sysRead(descriptor, h.p[:min(len(h.p), most)])
 		switch errno {
 		case 0:
-			h.n = int(n)
+			h.n = n
 			return true
 		case syscall.EAGAIN:
 			return false
@@ -94,10 +90,10 @@ func (h *half) receive(descriptor uintptr) bool {
 // send writes as often as the system takes something; false: it is full.
 func (h *half) send(descriptor uintptr) bool {
 	for len(h.p) > 0 {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, descriptor, uintptr(unsafe.Pointer(&h.p[0])), uintptr(len(h.p)))
+		n, errno := sysWrite(descriptor, h.p[:min(len(h.p), most)])
 		switch errno {
 		case 0:
-			h.n, h.p = h.n+int(n), h.p[n:]
+			h.n, h.p = h.n+n, h.p[n:]
 		case syscall.EAGAIN:
 			return false
 		case syscall.EINTR:

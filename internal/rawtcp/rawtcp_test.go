@@ -51,13 +51,13 @@ func TestConn(t *testing.T) {
 
 // Whatever its size, what is written on one side is read on the other, also where the receiver takes its time and the sender has to wait.
 func TestSizes(t *testing.T) {
-	for _, size := range []int{0, 1, 4 << 10, 64 << 10, 64<<10 + 1, 16 << 20} {
+	for _, size := range []int{0, 1, 4 << 10, 256 << 10, 256<<10 + 1, 16 << 20} {
 		one, other := pair(t, rawtcp.New)
 		text := bytes.Repeat([]byte("0123456789abcdef"), size/16+1)[:size]
 		written := make(chan error, 1)
 		go func() {
-			for rest := text; len(rest) > 0; rest = rest[min(len(rest), 48<<10):] {
-				if n, err := one.Write(rest[:min(len(rest), 48<<10)]); err != nil || n != min(len(rest), 48<<10) {
+			for rest := text; len(rest) > 0; rest = rest[min(len(rest), 700<<10):] {
+				if n, err := one.Write(rest[:min(len(rest), 700<<10)]); err != nil || n != min(len(rest), 700<<10) {
 					written <- err
 					return
 				}
