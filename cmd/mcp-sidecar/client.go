@@ -171,14 +171,17 @@ func refusal(status string, answer []byte) error {
 	if json.Unmarshal(answer, &said) != nil || said.Message == "" {
 		return fmt.Errorf("the answer was %s, and not one of a sidecar's", status)
 	}
-	text := said.Message
+	more := make([]string, 0, 1+len(said.Validations))
 	if said.Detail != "" {
-		text += ": " + said.Detail
+		more = append(more, said.Detail)
 	}
 	for _, v := range said.Validations {
-		text += fmt.Sprintf("; %s: %s", v.Field, v.Detail)
+		more = append(more, v.Field+": "+v.Detail)
 	}
-	return errors.New(text)
+	if len(more) == 0 {
+		return errors.New(said.Message)
+	}
+	return errors.New(strings.TrimSuffix(said.Message, ".") + ": " + strings.Join(more, "; "))
 }
 
 // first returns the first text that is not empty.
