@@ -204,12 +204,12 @@ func TestAServerTakesBackWhatItAskedAside(t *testing.T) {
 	}
 }
 
-// startMCPGo is a server of mcp-go that knows the older eras only. Its tool asks for all that there is, through the session.
-func startMCPGo(t *testing.T) configstore.Server {
+// startMCPGo is a server of mcp-go that knows these versions only. Its tool asks for all that there is, through the session.
+func startMCPGo(t *testing.T, versions ...string) configstore.Server {
 	server := mcpgoserver.NewMCPServer("mcp-go", "1", mcpgoserver.WithElicitation(), mcpgoserver.WithRoots())
 	server.EnableSampling()
 	server.AddTool(mcpgo.NewTool("ask"), mcpgoserver.ToolHandlerFunc(askThroughSession(server)))
-	web := httptest.NewServer(mcpgoserver.NewStreamableHTTPServer(server, mcpgoserver.WithStreamableHTTPProtocolVersions("2025-11-25", "2025-06-18"), mcpgoserver.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler))))
+	web := httptest.NewServer(mcpgoserver.NewStreamableHTTPServer(server, mcpgoserver.WithStreamableHTTPProtocolVersions(versions...), mcpgoserver.WithStreamableHTTPLogger(slog.New(slog.DiscardHandler))))
 	t.Cleanup(func() {
 		web.CloseClientConnections()
 		web.Close()
@@ -253,7 +253,12 @@ func askThroughSession(server *mcpgoserver.MCPServer) func(context.Context, mcpg
 func TestARealServerAsksAside(t *testing.T) {
 	for _, era := range eras {
 		t.Run(era+" client", func(t *testing.T) {
-			askRealClient(t, newRig(t, startMCPGo(t)), era)
+			askRealClient(t, newRig(t, startMCPGo(t, "2025-11-25", "2025-06-18")), era)
 		})
 	}
+}
+
+// TestAServerOfBothErasAsksInTheOlderOne, where the client is of that: mcp-go's refuses to ask in the newer one.
+func TestAServerOfBothErasAsksInTheOlderOne(t *testing.T) {
+	askRealClient(t, newRig(t, startMCPGo(t, "2026-07-28", "2025-11-25", "2025-06-18")), "legacy")
 }

@@ -9,8 +9,8 @@
 // it has asked by then. What a legacy server asks on its standing stream goes to the client's standing stream or, if there is none, to the call that began last; of a modern client it is asked in the one call under way,
 // and so that there is one, calls get sessions for themselves at servers that do so (apart.go). open.go is the error by which legacy servers ask for a link to be opened.
 //
-// A server of both eras is spoken to as a modern one, whatever the client's era. Nothing is lost by it: all that it may ask in a call it asks with input_required, and progress and log messages come with the call. What a
-// legacy server could do outside of calls (ask, log) a modern one cannot, and such a server knows that.
+// A server of both eras is spoken to as a modern one, with one exception: for a legacy client that can be asked something it is a legacy one, if it keeps sessions as such; there are servers that can ask only there, and a
+// session gives such a client all that it would have without us. Nobody else loses anything: progress and log messages come with the call, and of lists that change a modern server tells as well.
 //
 // It deliberately does not know how servers are configured or credentials are obtained: it is handed snapshots, and headers.
 //

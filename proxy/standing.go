@@ -35,6 +35,7 @@ func (s *session) connect(l *link, a *access) *upstream.Conn {
 			a.lists.notified(m)
 		}
 	}
+	config.Sessions = true
 	config.Ask = func(m rpc.Message, asked *upstream.Asked) bool { return s.askStanding(l, m, asked) }
 	conn := l.upstream.Conn(config)
 	l.p.goroutines.Go(func() { conn.Listen(l.p.background) })

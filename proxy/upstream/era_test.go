@@ -230,3 +230,57 @@ func TestEraIsNotLookedForInALoop(t *testing.T) {
 		t.Errorf("%d calls and %d detections, want 2 of each", calls, probes)
 	}
 }
+
+// TestAServerOfBothEras is spoken to in the older one by a Conn that wants a session, if there are any.
+func TestAServerOfBothEras(t *testing.T) {
+	session := func(id string) handler {
+		return func(w http.ResponseWriter, r *http.Request, m rpc.Message) {
+			if id != "" {
+				w.Header().Set("Mcp-Session-Id", id)
+			}
+			result(`{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"fake","version":"1"}}`)(w, r, m)
+		}
+	}
+	for name, test := range map[string]struct {
+		versions   string
+		initialize handler
+		era        upstream.Era // of a Conn that wants a session
+		asked      int          // to initialize, by two of them
+		fails      bool
+	}{
+		"with sessions":         {`"2026-07-28","2025-11-25"`, session("s"), upstream.Legacy, 2, false},
+		"without":               {`"2026-07-28","2025-11-25"`, session(""), upstream.Modern, 1, false},
+		"that says so wrongly":  {`"2026-07-28","2025-11-25"`, status(400, "no"), upstream.Modern, 1, false},
+		"that breaks meanwhile": {`"2026-07-28","2025-11-25"`, status(503, "later"), "", 2, true},
+		"modern only":           {`"2026-07-28"`, session("s"), upstream.Modern, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := modernServer(nil)
+			server.on["server/discover"] = result(`{"resultType":"complete","supportedVersions":[` + test.versions + `],"capabilities":{}}`)
+			server.on["initialize"] = test.initialize
+			s := connect(t, serve(t, server))
+			for range 2 {
+				c := s.Server.Conn(upstream.ConnConfig{Header: noHeaders, Sessions: true})
+				info, err := c.Info(t.Context())
+				if (err != nil) != test.fails || info.Era != test.era {
+					t.Errorf("%s, %v; want %s", info.Era, err, test.era)
+				}
+				if test.fails {
+					continue
+				}
+				for range 2 {
+					mustAnswer(t, c)
+				}
+			}
+			if n := server.count("initialize"); n != test.asked {
+				t.Errorf("%d were asked for, want %d", n, test.asked)
+			}
+			if !test.fails {
+				mustAnswer(t, s.Conn)
+				if got := server.lastHeader().Get("Mcp-Protocol-Version"); got != "2026-07-28" {
+					t.Errorf("one that wants none speaks %q", got)
+				}
+			}
+		})
+	}
+}

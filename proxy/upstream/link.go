@@ -60,7 +60,7 @@ func (c *Conn) agreed() *link {
 		return l
 	}
 	known := c.server.known.Load()
-	if known == nil || known.era != Modern || c.ctx.Err() != nil {
+	if known == nil || c.speaks(known) != Modern || c.ctx.Err() != nil {
 		return nil
 	}
 	l := c.modernLink(known)
@@ -77,7 +77,7 @@ func (c *Conn) stillValid(l *link) bool {
 	}
 	known := c.server.known.Load()
 	if l.era == Legacy {
-		return known == nil || known.era == Legacy
+		return known == nil || c.speaks(known) == Legacy
 	}
 	return known == l.known
 }
@@ -121,8 +121,14 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 		if failure != nil {
 			return nil, failure
 		}
-		if known.era == Modern {
+		if c.speaks(known) == Modern {
 			return c.modernLink(known), nil
+		}
+		if known.both {
+			if l, failure := c.agreeOnSession(ctx, known); l != nil || failure != nil {
+				return l, failure
+			}
+			continue
 		}
 		l, failure := c.initialize(ctx, &link{era: Legacy, known: known})
 		if failure == nil {
@@ -141,6 +147,29 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 		}
 		again = false
 	}
+}
+
+// speaks is the era in which this Conn speaks to a server of which this is known.
+func (c *Conn) speaks(k *known) Era {
+	if k.both && c.cfg.Sessions {
+		return Legacy
+	}
+	return k.era
+}
+
+// agreeOnSession opens a session at a server that speaks both eras. Neither a link nor a failure: it keeps none, which is remembered, and then there is nothing in the older era that is not in the newer one.
+func (c *Conn) agreeOnSession(ctx context.Context, k *known) (*link, *Failure) {
+	l, failure := c.initialize(ctx, &link{era: Legacy, known: k})
+	switch {
+	case failure == nil && l.sessionHeader != nil:
+		return l, nil
+	case failure != nil && !turnsAway(failure):
+		return nil, failure
+	}
+	modern := *k
+	modern.both = false
+	c.server.known.CompareAndSwap(k, &modern)
+	return nil, nil
 }
 
 func (c *Conn) modernLink(k *known) *link {

@@ -38,7 +38,7 @@ type reading struct {
 
 // straying makes room for strays if there may be any. What the exchange sends is then its own, where it may have to outlive the caller's memory.
 func (c *Conn) straying(e *Exchange) {
-	if known := c.server.known.Load(); !c.heard.Load() || known != nil && known.era == Modern {
+	if known := c.server.known.Load(); !c.heard.Load() || known != nil && c.speaks(known) == Modern {
 		return
 	}
 	e.strays = &strays{inbox: make(chan stray, maxStrays), more: make(chan struct{}, 1), read: make(chan reading, 1)}
