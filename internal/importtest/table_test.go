@@ -53,6 +53,7 @@ var table = map[string]row{
 			"internal/caller":  "who asks",
 			"internal/audit":   "every call is recorded",
 			"internal/metrics": "every call is counted",
+			"internal/trace":   "the road of a call is traced, and trace contexts are passed on",
 			"internal/front":   "the request id",
 			"internal/secret":  "tokens cannot print on their way into a header",
 		},
@@ -139,8 +140,22 @@ var table = map[string]row{
 	"internal/metrics": {
 		theirs: edges{"github.com/prometheus/client_golang": "the registry and the format"},
 	},
-	"internal/outbound":   {ours: edges{"internal/rawtcp": "connections that the scheduler does not notice"}},
-	"internal/rawtcp":     {never: edges{"net/http": "it moves bytes"}},
+	"internal/outbound": {ours: edges{"internal/rawtcp": "connections that the scheduler does not notice"}},
+	"internal/rawtcp":   {never: edges{"net/http": "it moves bytes"}},
+	"internal/trace/tracetest": {
+		test: true,
+		theirs: edges{
+			"go.opentelemetry.io/proto/otlp": "what is received is OTLP",
+			"google.golang.org/protobuf":     "its encoding",
+		},
+	},
+	"internal/trace": {
+		theirs: edges{
+			"go.opentelemetry.io/otel":       "spans, and their translation into OTLP; nothing else imports it",
+			"go.opentelemetry.io/proto/otlp": "OTLP",
+			"google.golang.org/protobuf":     "the encoding of OTLP",
+		},
+	},
 	"internal/secret":     {theirs: edges{"github.com/tink-crypto/tink-go": "sealing"}},
 	"internal/importtest": {},
 
@@ -162,6 +177,7 @@ var table = map[string]row{
 			"internal/outbound":     "the client towards strangers",
 			"internal/rawtcp":       "what is accepted becomes connections that the scheduler does not notice",
 			"internal/secret":       "the keys are loaded",
+			"internal/trace":        "opened",
 		},
 		theirs: edges{"github.com/spf13/cobra": "commands", "github.com/spf13/pflag": "flags of commands"},
 	},

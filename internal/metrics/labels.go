@@ -49,6 +49,9 @@ var methodIndexes = func() map[string]int {
 	return indexes
 }()
 
+// MethodLabel is a method as labels have it.
+func MethodLabel(method string) string { return methods[methodIndexes[method]] }
+
 // breakerStates are the states of a circuit breaker.
 var breakerStates = [...]string{"closed", "half_open", "open"}
 

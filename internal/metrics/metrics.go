@@ -29,6 +29,7 @@ type Metrics struct {
 	routes   *handles[*route]
 	auth     *handles[prometheus.Counter]
 	ops      *handles[*operation]
+	spans    *handles[prometheus.Counter]
 
 	mu      sync.Mutex         // guards servers, and orders their creation and removal
 	servers map[string]*Server // by slug; an entry dies in Drop
@@ -55,6 +56,7 @@ func New(cfg Config) *Metrics {
 	m.routes = newHandles(maxLabels, m.newRoute)
 	m.auth = newHandles(maxLabels, func(reason string) prometheus.Counter { return v.auth.WithLabelValues(reason) })
 	m.ops = newHandles(maxLabels, m.newOperation)
+	m.spans = newHandles(maxLabels, func(result string) prometheus.Counter { return v.spans.WithLabelValues(result) })
 	return m
 }
 
@@ -74,6 +76,9 @@ func (m *Metrics) Streams(delta int) { m.streams.Add(float64(delta)) }
 
 // AuditLost counts audit records that could not be written.
 func (m *Metrics) AuditLost(records int) { m.lost.Add(float64(records)) }
+
+// Spans counts spans of traces by what became of them: exported, dropped or failed.
+func (m *Metrics) Spans(result string, spans int) { m.spans.get(result).Add(float64(spans)) }
 
 // Ready says whether /readyz answers 200.
 func (m *Metrics) Ready(is bool) { m.ready.Set(oneIf(is)) }

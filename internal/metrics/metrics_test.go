@@ -33,6 +33,7 @@ func countEverything(m *metrics.Metrics) {
 	m.HTTP("/mcp", 200, time.Millisecond)
 	m.AuthFailure("no_credential")
 	m.Store("update", time.Millisecond, nil)
+	m.Spans("exported", 1)
 	m.AuditLost(0)
 	m.Ready(true)
 }

@@ -39,6 +39,7 @@ var table = []Row{
 	{"auth_failures_total", "counter", []string{"reason"}, "Requests turned away before anything was read, by reason."},
 	{"store_operations_total", "counter", []string{"op", "result"}, "Operations of the config store. result: ok or error."},
 	{"store_operation_duration_seconds", "histogram", []string{"op"}, "Time they took, the flush to disk included."},
+	{"spans_total", "counter", []string{"result"}, "Spans of traces that ended, where traces are exported. result: exported, dropped (there were too many at once), failed (the collector did not take them)."},
 	{"audit_lost_total", "counter", nil, "Audit records that could not be written."},
 	{"ready", "gauge", nil, "1 while /readyz answers 200."},
 	{"build_info", "gauge", []string{"version", "revision", "goversion"}, "Always 1; the labels say what is running."},

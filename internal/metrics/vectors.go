@@ -13,9 +13,9 @@ var buckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 
 // vectors holds one field per row of the table.
 type vectors struct {
-	requests, toolCalls, denied, refreshes, httpRequests, auth, storeOps, lost   *prometheus.CounterVec
-	requestDuration, httpDuration, storeDuration                                 *prometheus.HistogramVec
-	inFlight, streams, sessions, listTools, listStale, breaker, ready, buildInfo *prometheus.GaugeVec
+	requests, toolCalls, denied, refreshes, httpRequests, auth, storeOps, spans, lost *prometheus.CounterVec
+	requestDuration, httpDuration, storeDuration                                      *prometheus.HistogramVec
+	inFlight, streams, sessions, listTools, listStale, breaker, ready, buildInfo      *prometheus.GaugeVec
 }
 
 func buildVectors(registry prometheus.Registerer) vectors {
@@ -37,6 +37,7 @@ func buildVectors(registry prometheus.Registerer) vectors {
 		auth:            b.counter("auth_failures_total"),
 		storeOps:        b.counter("store_operations_total"),
 		storeDuration:   b.histogram("store_operation_duration_seconds"),
+		spans:           b.counter("spans_total"),
 		lost:            b.counter("audit_lost_total"),
 		ready:           b.gauge("ready"),
 		buildInfo:       b.gauge("build_info"),
