@@ -72,7 +72,7 @@ func (a *access) header(ctx context.Context, refused bool) (http.Header, error) 
 		}
 		base = shown.header
 	}
-	if along == nil || len(along.names) == 0 && along.hops == "" {
+	if along.isNothing() {
 		return base, nil
 	}
 	return along.over(base, a.link.instance), nil
@@ -88,7 +88,7 @@ func (a *access) prove(ctx context.Context, along *passed, refused bool) (*proof
 			before = last.token
 		}
 	}
-	token, err := a.link.grants.Token(ctx, &a.link.record, a.user, before)
+	token, err := a.link.token(ctx, a.user, before)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (l *link) of(ctx context.Context, user string) (a *access, needs bool) {
 	if l.record.AuthType != configstore.AuthOAuth2 {
 		return l.ways.everyone, false
 	}
-	if _, err := l.grants.Token(ctx, &l.record, user, secret.Value{}); errors.Is(err, ErrSignIn) {
+	if _, err := l.token(ctx, user, secret.Value{}); errors.Is(err, ErrSignIn) {
 		return l.ways.everyone, true
 	}
 	value, ok := l.ways.own.Load(user)
@@ -125,6 +125,17 @@ func (l *link) of(ctx context.Context, user string) (a *access, needs bool) {
 	a = value.(*access)
 	a.used.Store(l.p.now().Unix())
 	return a, false
+}
+
+// token has a user's token from the grants.
+func (l *link) token(ctx context.Context, user string, refused secret.Value) (secret.Value, error) {
+	if l.p.config.Tracer == nil {
+		return l.grants.Token(ctx, &l.record, user, refused)
+	}
+	began := l.p.now()
+	token, err := l.grants.Token(ctx, &l.record, user, refused)
+	l.tellCredential(ctx, began, err)
+	return token, err
 }
 
 // eachWay calls f for every way to the server.

@@ -15,7 +15,7 @@ func (t *turn) recordCall(name string) {
 	identity, question := t.scope.identity, t.scope.question
 	r := &t.record
 	r.RequestID, r.TokenID, r.Role, r.User = t.requestID(), identity.TokenID, string(identity.Role), identity.User
-	r.Mode, r.Agent = string(question.Mode), string(question.Agent)
+	r.Mode, r.Agent, r.TraceID = string(question.Mode), string(question.Agent), t.traced.id
 	r.Method, r.Tool = t.message.Method, clip(name)
 }
 
@@ -43,6 +43,7 @@ func (t *turn) account() {
 		meter = t.server.meter
 	}
 	meter.Request(t.message.Method, outcome, took)
+	t.endTrace(outcome)
 	if t.record.Tool == "" {
 		return
 	}

@@ -64,6 +64,9 @@ func (t *turn) call(p params) {
 	}
 	s := found.server
 	t.server = s
+	if found.tool != nil {
+		t.traced.target = c.name
+	}
 	decision := s.decideServer(t.scope.question)
 	switch {
 	case decision.Allowed && found.signIn && (found.err != nil || c.name == connectName(s)):
@@ -155,10 +158,10 @@ func (t *turn) candidate(name string) *server {
 func (t *turn) passing(s *server) context.Context { return t.passingIn(t.ctx, s) }
 
 func (t *turn) passingIn(ctx context.Context, s *server) context.Context {
-	if len(s.forward) == 0 && len(t.r.Header[hopHeader]) == 0 && (s.link == nil || s.link.record.AuthType != configstore.AuthOAuth2) {
+	if len(s.forward) == 0 && len(t.r.Header[hopHeader]) == 0 && t.traced.header.IsZero() && (s.link == nil || s.link.record.AuthType != configstore.AuthOAuth2) {
 		return ctx
 	}
-	along := &passed{header: t.r.Header, names: s.forward}
+	along := &passed{header: t.r.Header, names: s.forward, trace: t.traced.header}
 	if hops := t.r.Header[hopHeader]; len(hops) > 0 {
 		along.hops = hops[0]
 	}
@@ -239,7 +242,7 @@ func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *fai
 		}
 	}
 	out := upstream.Call{
-		Method: "tools/call", Name: tool.tool.Name, Meta: t.meta.rest, Progress: t.meta.progress != nil, LogLevel: t.logLevel(),
+		Method: "tools/call", Name: tool.tool.Name, Meta: t.along(s), Progress: t.meta.progress != nil, LogLevel: t.logLevel(),
 		Capabilities: t.meta.capabilities, ClientInfo: t.meta.clientInfo, Timeout: s.link.timeout,
 	}
 	if tool.tool.HasHeaders() {
@@ -289,7 +292,9 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 	if t.session != nil {
 		defer t.session.done(string(t.message.ID))
 	}
-	conn, ex, err := t.do(ctx, to, conn, &out)
+	sending, call := t.openOutbound(ctx, to, &out)
+	conn, ex, err := t.do(sending, to, conn, call)
+	t.sentOutbound(ex, err)
 	if err != nil {
 		t.ended(ctx, err)
 		return
@@ -317,9 +322,9 @@ func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.
 func (t *turn) ended(ctx context.Context, err error) {
 	switch {
 	case t.ctx.Err() != nil: // the client is gone
-		t.outcome = outcomeError
+		t.outcome, t.traced.cause = outcomeError, string(upstream.Canceled)
 	case ctx.Err() != nil: // it has cancelled, and then no answer is sent
-		t.outcome = outcomeError
+		t.outcome, t.traced.cause = outcomeError, string(upstream.Canceled)
 		t.startStream()
 	default:
 		if scopes, needs := needsSignIn(err); needs && t.server.link.record.AuthType == configstore.AuthOAuth2 {
@@ -336,7 +341,7 @@ func (t *turn) trouble(err error) {
 	if t.server != nil {
 		slug = t.server.slug
 	}
-	t.proxy.log.Warn("a call got no answer", "request_id", t.requestID(), "server", slug, "error", err)
+	t.proxy.log.Warn("a call got no answer", "request_id", t.requestID(), t.traceID(), "server", slug, "error", err)
 	t.toolError(serverTrouble(slug, err))
-	t.outcome = outcomeError
+	t.outcome, t.traced.cause = outcomeError, causeOf(err)
 }

@@ -28,6 +28,8 @@ const (
 	metaServerInfo    = "io.modelcontextprotocol/serverInfo"
 	metaSubscription  = "io.modelcontextprotocol/subscriptionId"
 	metaProgressToken = "progressToken"
+	metaParent        = "traceparent"
+	metaState         = "tracestate"
 	metaBaggage       = "baggage"
 )
 
@@ -37,7 +39,10 @@ type meta struct {
 	clientInfo   []byte
 	capabilities []byte
 	logLevel     string
-	progress     []byte       // raw token; nil: no progress is wanted
+	progress     []byte // raw token; nil: no progress is wanted
+	parent       []byte // raw trace context; see trace.go
+	state        []byte
+	baggage      []byte
 	rest         []rpc.Member // goes along to the server
 }
 
@@ -102,8 +107,12 @@ func (m *meta) take(member rpc.Member) *failure {
 		m.capabilities, ok = member.Value, member.Value[0] == '{'
 	case metaProgressToken:
 		m.progress, ok = member.Value, validToken(member.Value)
+	case metaParent:
+		m.parent = member.Value
+	case metaState:
+		m.state = member.Value
 	case metaBaggage:
-		// stays: what it carries was meant for whoever the client trusts
+		m.baggage = member.Value
 	default:
 		m.rest = append(m.rest, member)
 	}
@@ -132,6 +141,7 @@ func (t *turn) dispatch() {
 	p, f := t.readParams()
 	t.modern = p.meta.version != "" || t.announcesModern()
 	t.meta = p.meta
+	t.trace()
 	if f == nil {
 		f = t.checkMethodHeader()
 	}

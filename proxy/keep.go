@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcpsidecar/internal/trace"
 	"mcpsidecar/proxy/upstream"
 )
 
@@ -90,6 +91,14 @@ func (k *keeper[V]) get(ctx context.Context) (list *V, stale bool, err error) {
 		return list, false, nil
 	}
 	k.touch(now)
+	if k.p.config.Tracer != nil {
+		return k.waitTraced(ctx, now)
+	}
+	return k.wait(ctx, now)
+}
+
+// wait has a list that is fetched now, or an old one where that takes too long.
+func (k *keeper[V]) wait(ctx context.Context, now time.Time) (list *V, stale bool, err error) {
 	list = k.list()
 	f, failure := k.start(ctx, now)
 	if f == nil {
@@ -141,7 +150,12 @@ func (k *keeper[V]) start(ctx context.Context, now time.Time) (*fetch[V], error)
 	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
 		detached = withPassed(detached, &passed{hops: along.hops})
 	}
-	k.p.goroutines.Go(func() { k.run(detached, f) })
+	if k.p.config.Tracer != nil {
+		cause := trace.From(ctx)
+		k.p.goroutines.Go(func() { k.runTraced(detached, cause, f) })
+	} else {
+		k.p.goroutines.Go(func() { k.run(detached, f) })
+	}
 	return f, nil
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"mcpsidecar/configstore"
 	"mcpsidecar/internal/metrics"
+	"mcpsidecar/internal/trace"
 	"mcpsidecar/proxy/upstream"
 )
 
@@ -108,11 +109,17 @@ type passed struct {
 	hops   string
 	header http.Header // the agent's; only names are taken from it
 	names  []string
-	sent   *proof // what the request proved itself with; nil: nothing of a user's own
+	trace  trace.Context // what the server is told of the trace; the agent's own words for that are not among names
+	sent   *proof        // what the request proved itself with; nil: nothing of a user's own
 }
 
 func withPassed(ctx context.Context, what *passed) context.Context {
 	return context.WithValue(ctx, passedKey{}, what)
+}
+
+// isNothing says that every request carries the same.
+func (along *passed) isNothing() bool {
+	return along == nil || len(along.names) == 0 && along.hops == "" && along.trace.IsZero()
 }
 
 // over lays what goes along under what every request carries: what proves us wins over what the agent sent.
@@ -124,16 +131,25 @@ func (along *passed) over(base http.Header, instance string) http.Header {
 		}
 	}
 	maps.Copy(header, base)
+	if !along.trace.IsZero() {
+		header[parentHeader] = []string{along.trace.Parent()}
+		if along.trace.State() != "" {
+			header[stateHeader] = []string{along.trace.State()}
+		}
+	}
 	if along.hops != "" {
 		header[hopHeader] = []string{along.hops + "," + instance}
 	}
 	return header
 }
 
+// canonical are the names of headers as http.Header has them, without those of trace context, which is passed on in any case.
 func canonical(names []string) []string {
-	out := make([]string, len(names))
-	for i, name := range names {
-		out[i] = http.CanonicalHeaderKey(name)
+	out := make([]string, 0, len(names))
+	for _, name := range names {
+		if name = http.CanonicalHeaderKey(name); name != parentHeader && name != stateHeader {
+			out = append(out, name)
+		}
 	}
 	return out
 }

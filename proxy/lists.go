@@ -115,7 +115,7 @@ func (ls *lists) fetchTools(ctx context.Context) (*view, time.Duration, error) {
 	if _, err := ls.connect(ctx); err != nil {
 		return nil, 0, err
 	}
-	elements, ttl, _, err := ls.conn.List(ctx, "tools/list", "tools")
+	elements, ttl, err := ls.list(ctx, "tools/list", "tools")
 	if err != nil {
 		return nil, 0, err
 	}

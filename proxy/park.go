@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"mcpsidecar/internal/trace"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
@@ -21,6 +22,7 @@ type parkedCall struct {
 	link  *link              // held
 	size  int                // bytes that it takes, while it is in the parking
 	timer *time.Timer        // ends it
+	span  *trace.Span        // of the request to the server; nil: it is not traced
 }
 
 // posed is a question of a legacy server for a modern client.
@@ -39,6 +41,8 @@ func (c *parkedCall) cancel(why string) {
 		q.refuse(why)
 	}
 	c.ex.Close()
+	c.span.Fail(string(upstream.Canceled))
+	c.span.End(c.link.p.now())
 	c.link.release()
 }
 
@@ -165,7 +169,7 @@ func (t *turn) park(to *target, conn *upstream.Conn, ex *upstream.Exchange, out 
 	for i := range t.posed {
 		t.posed[i].input.key = keyOf(i)
 	}
-	c := &parkedCall{user: t.scope.identity.User, posed: t.posed, conn: conn, ex: ex, link: to.server.link}
+	c := &parkedCall{user: t.scope.identity.User, posed: t.posed, conn: conn, ex: ex, link: to.server.link, span: t.traced.outbound}
 	if !ex.Detach() {
 		t.unpose("the client cannot be asked before it has sent its request")
 		return false
@@ -181,6 +185,7 @@ func (t *turn) park(to *target, conn *upstream.Conn, ex *upstream.Exchange, out 
 // leave parks a call and tells the client how to go on. False: there is no room.
 func (t *turn) leave(to *target, c *parkedCall, out *upstream.Call) bool {
 	c.link.uses.Add(1) // on top of this request's
+	c.span.Event("parked", trace.Text(trace.Method, c.posed[0].input.method))
 	id := t.proxy.parking.put(c)
 	if id == "" {
 		c.link.release()
@@ -263,6 +268,9 @@ func (t *turn) resume(to *target, out *upstream.Call, given *ticket) {
 		return
 	}
 	defer c.link.release()
+	t.traced.outbound = c.span
+	t.traced.span.Link(c.span)
+	c.span.Event("resumed")
 	c.ex.Attach(ctx)
 	t.converse(ctx, to, c.conn, c.ex, out)
 }
@@ -279,7 +287,7 @@ func (t *turn) deliver(ctx context.Context, asked []posed, responses []byte) (op
 		}
 		all.Go(func() {
 			if err := q.asked.Reply(ctx, answer, nil); err != nil {
-				t.proxy.log.Debug("a client's answer did not reach the server", "request_id", t.requestID(), "server", t.server.slug, "error", err)
+				t.proxy.log.Debug("a client's answer did not reach the server", "request_id", t.requestID(), t.traceID(), "server", t.server.slug, "error", err)
 			}
 		})
 	}

@@ -15,6 +15,7 @@ import (
 	"mcpsidecar/internal/audit"
 	"mcpsidecar/internal/caller"
 	"mcpsidecar/internal/metrics"
+	"mcpsidecar/internal/trace"
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy/upstream"
 )
@@ -30,7 +31,8 @@ type Config struct {
 	Audit      *audit.Log
 	// Baseline stores the first catalog that was seen of a server, at the revision it was fetched under, and makes Load happen before it returns. It is told again with the next fetch until Load shows a baseline.
 	Baseline  func(ctx context.Context, serverID string, revision uint64, first policy.Baseline) error
-	Grants    Grants // of users at servers of auth_type oauth2; nil: there are none
+	Grants    Grants        // of users at servers of auth_type oauth2; nil: there are none
+	Tracer    *trace.Tracer // nil: nothing is traced, and contexts of others are passed on as they come
 	Version   string
 	MaxBody   int              // bytes of a request [4 MiB]
 	PerCaller int              // requests of one user under way at the same time [256]

@@ -330,6 +330,9 @@ func withoutServerInfo(raw []byte) []byte {
 // answerError relays a server's JSON-RPC error.
 func (t *turn) answerError(raw []byte) {
 	t.outcome = outcomeError
+	if t.traced.span != nil {
+		t.traced.code, _ = strconv.Atoi(string(rpc.Find(raw, "code")))
+	}
 	body := append(t.scratch[:0], `{"jsonrpc":"2.0","id":`...)
 	body = append(append(body, t.message.ID...), `,"error":`...)
 	body = append(append(body, raw...), '}')

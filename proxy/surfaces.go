@@ -59,7 +59,7 @@ func (ls *lists) fetchKind(ctx context.Context, kind surface.Kind, offered bool)
 	ttl := time.Duration(-1)
 	if offered {
 		var err error
-		if elements, ttl, _, err = ls.conn.List(ctx, kind.Method(), kind.Member()); err != nil {
+		if elements, ttl, err = ls.list(ctx, kind.Method(), kind.Member()); err != nil {
 			return nil, 0, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mcpsidecar/internal/trace"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
@@ -45,6 +46,7 @@ func (w *patience) pose(q *question, method string, params []byte) bool {
 	}
 	w.open = append(w.open, q)
 	w.t.session.noteElicitation(q.link, method, params)
+	w.t.traced.span.Event("asked", trace.Text(trace.Method, method))
 	w.t.startStream()
 	return w.t.event(q.request(method, params), true) == nil
 }
@@ -229,6 +231,7 @@ func (t *turn) finished(ex *upstream.Exchange) {
 		return
 	}
 	ex.Close()
+	t.endOutbound()
 }
 
 // converse relays an exchange, and then those by which a modern server goes on once it has what it asked for.
@@ -240,7 +243,9 @@ func (t *turn) converse(ctx context.Context, to *target, conn *upstream.Conn, ex
 			return
 		}
 		out.Params = params
-		ex, err := conn.Do(ctx, *out)
+		sending, call := t.openOutbound(ctx, to, out)
+		ex, err := conn.Do(sending, *call)
+		t.sentOutbound(ex, err)
 		if err != nil {
 			t.ended(ctx, err)
 			return

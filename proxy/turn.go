@@ -23,9 +23,10 @@ type turn struct {
 	body    []byte // of the message; gone when the handler returns
 	message rpc.Message
 	modern  bool
-	session *session  // of a legacy client; nil before initialize
-	version string    // protocol version of this client
-	meta    meta      // of a modern client
+	session *session // of a legacy client; nil before initialize
+	version string   // protocol version of this client
+	meta    meta     // of a modern client
+	traced  traced
 	scratch [512]byte // room for what is written here: what it holds is gone with the next use
 
 	// Room for what most requests need, so that they allocate none. A standing stream gives it back.
@@ -80,7 +81,7 @@ func (t *turn) deadline() {
 
 // fail answers with an error.
 func (t *turn) fail(f *failure) {
-	t.outcome = outcomeError
+	t.outcome, t.traced.code = outcomeError, f.rpc.Code
 	status := f.legacy
 	if t.modern {
 		status = f.status

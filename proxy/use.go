@@ -38,6 +38,9 @@ func (t *turn) getPrompt(p params) {
 	}
 	t.recordCall(name)
 	to, original := t.promptOf(name)
+	if to.known {
+		t.traced.target = name
+	}
 	if t.reject(&to, policy.Prompts, original, failUnknownPrompt(name)) {
 		return
 	}
@@ -135,7 +138,7 @@ func (r reference) renamed(raw []byte, original string) []byte {
 // outgoing is a request as it is sent to the server; name is what its headers repeat.
 func (t *turn) outgoing(s *server, name string, rest []rpc.Member) upstream.Call {
 	return upstream.Call{
-		Method: t.message.Method, Name: name, Params: withoutOurAnswer(rest), Meta: t.meta.rest, Progress: t.meta.progress != nil, LogLevel: t.logLevel(),
+		Method: t.message.Method, Name: name, Params: withoutOurAnswer(rest), Meta: t.along(s), Progress: t.meta.progress != nil, LogLevel: t.logLevel(),
 		Capabilities: t.meta.capabilities, ClientInfo: t.meta.clientInfo, Timeout: s.link.timeout,
 	}
 }

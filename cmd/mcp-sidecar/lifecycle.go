@@ -114,6 +114,7 @@ func (run *program) drain(ctx context.Context) {
 	run.proxy.Drain(ctx)
 	run.fresh.close()
 	err := errors.Join(run.main.Shutdown(ctx), run.gate.Wait(ctx))
+	run.flushTraces(ctx)
 	cancel()
 	<-watching
 	took := time.Since(started).Round(time.Millisecond)
@@ -122,6 +123,19 @@ func (run *program) drain(ctx context.Context) {
 		return
 	}
 	run.logger.Info("drained", "after", took.String())
+}
+
+// How long a collector may keep the program from ending: with spans of requests that have ended, and with what is left when everything is closed.
+const (
+	drainFlush = 3 * time.Second
+	lastFlush  = time.Second
+)
+
+// flushTraces sends the spans of what has ended, within the grace.
+func (run *program) flushTraces(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, drainFlush)
+	defer cancel()
+	run.tracer.Flush(ctx)
 }
 
 // waitForSecond ends the grace when a second signal to end comes.

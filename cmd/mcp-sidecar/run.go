@@ -23,6 +23,7 @@ import (
 	"mcpsidecar/internal/metrics"
 	"mcpsidecar/internal/outbound"
 	"mcpsidecar/internal/secret"
+	"mcpsidecar/internal/trace"
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy"
 	"mcpsidecar/proxy/upstream"
@@ -38,6 +39,7 @@ type program struct {
 	keyring  *secret.Keyring
 	store    *configstore.Store
 	audit    *audit.Log
+	tracer   *trace.Tracer // nil: the environment asks for no traces
 	callers  *caller.Authenticator
 	guard    *outbound.Guard
 	accounts *credential.Broker
@@ -60,7 +62,7 @@ func serve(ctx context.Context, o options, p Process) (err error) {
 	run := &program{o: o, p: p, logger: newLogger(p.Stderr, o), failed: make(chan error, 2)}
 	defer func() { err = run.stops.all(err) }()
 	for _, step := range []func(context.Context) error{
-		run.subscribe, run.openStore, run.openAudit, run.startDemo, run.listen, run.newData, run.newControl, run.mount, run.firstToken, run.registerDemo, run.start,
+		run.subscribe, run.openStore, run.openAudit, run.openTracer, run.startDemo, run.listen, run.newData, run.newControl, run.mount, run.firstToken, run.registerDemo, run.start,
 	} {
 		if err := step(ctx); err != nil {
 			return explain(err, o)
@@ -127,6 +129,18 @@ func (run *program) openAudit(context.Context) (err error) {
 	return nil
 }
 
+// openTracer makes what the variables of OpenTelemetry ask for; mostly that is nothing.
+func (run *program) openTracer(context.Context) (err error) {
+	run.tracer, err = trace.Open(trace.Config{Env: run.p.Env, Version: readBuild().Version, Count: run.meter.Spans, Logger: run.log("trace")})
+	run.stops.add(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), lastFlush)
+		defer cancel()
+		run.tracer.Close(ctx)
+		return nil
+	})
+	return err
+}
+
 // newData builds the data path: who calls, what may be reached, whose accounts are used there, and the proxy between.
 func (run *program) newData(context.Context) (err error) {
 	run.callers, err = caller.New(caller.Config{Bootstrap: run.o.adminToken, OnUser: run.store.EnsureUser})
@@ -149,7 +163,7 @@ func (run *program) newData(context.Context) (err error) {
 	}
 	run.proxy, err = proxy.New(proxy.Config{
 		Callers: run.callers, Client: client, SessionKey: sessionKey, Metrics: run.meter, Audit: run.audit,
-		Baseline: run.firstCatalog, Grants: grants{run.accounts}, Version: readBuild().Version, MaxBody: run.o.maxBody, Limits: run.o.limits(), Logger: run.log("proxy"),
+		Baseline: run.firstCatalog, Grants: grants{run.accounts}, Tracer: run.tracer, Version: readBuild().Version, MaxBody: run.o.maxBody, Limits: run.o.limits(), Logger: run.log("proxy"),
 	})
 	if err != nil {
 		return err

@@ -18,6 +18,7 @@
 //	time        all                        when the record was made, UTC, to the microsecond
 //	kind        all                        begin: a call is about to run (only when records are required) · call: it has ended · change: of configuration · gap: see below
 //	request_id  begin call change 64       as in X-Request-Id and the program's log
+//	trace_id    begin call        32       of the W3C trace context that the request is part of, if there is one
 //	token_id    begin call change 64       which token proved the caller
 //	role        begin call        16       admin, user or agent
 //	user        begin call change 128      on whose behalf

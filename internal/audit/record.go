@@ -9,6 +9,7 @@ import (
 // Call is one tools/call or other relayed request. Empty fields are left out of the record.
 type Call struct {
 	RequestID, TokenID, Role, User string
+	TraceID                        string // of the W3C trace context that the request is part of
 	Server, Tool                   string
 	Method                         string // the MCP method; empty means tools/call
 	Mode, Agent                    string
@@ -54,6 +55,7 @@ func appendCaller(b []byte, call *Call) []byte {
 		method = "tools/call"
 	}
 	b = appendText(b, "request_id", call.RequestID, 64)
+	b = appendText(b, "trace_id", call.TraceID, 32)
 	b = appendText(b, "token_id", call.TokenID, 64)
 	b = appendText(b, "role", call.Role, 16)
 	b = appendText(b, "user", call.User, 128)

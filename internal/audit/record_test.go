@@ -29,7 +29,7 @@ func written(t testing.TB, required bool, use func(*audit.Log)) string {
 
 func fullCall() *audit.Call {
 	return &audit.Call{
-		RequestID: "r1", TokenID: "t1", Role: "agent", User: "alice", Server: "github", Tool: "create_issue", Method: "tools/call", Mode: "plan", Agent: "subagent",
+		RequestID: "r1", TraceID: "0af7", TokenID: "t1", Role: "agent", User: "alice", Server: "github", Tool: "create_issue", Method: "tools/call", Mode: "plan", Agent: "subagent",
 		Decision: "denied", Reason: "in_deny_list", Rule: "tool_deny_list: create_*", Intent: "file a bug", Outcome: "denied", Milliseconds: 1.23456, BytesIn: 10, BytesOut: 20,
 	}
 }
@@ -40,7 +40,7 @@ func fullChange() audit.Change {
 
 func TestRecords(t *testing.T) {
 	const when = `{"time":"2026-03-04T04:06:07.089012Z",`
-	const who = `"request_id":"r1","token_id":"t1","role":"agent","user":"alice","server":"github","tool":"create_issue","method":"tools/call","mode":"plan","agent":"subagent",` +
+	const who = `"request_id":"r1","trace_id":"0af7","token_id":"t1","role":"agent","user":"alice","server":"github","tool":"create_issue","method":"tools/call","mode":"plan","agent":"subagent",` +
 		`"decision":"denied","reason":"in_deny_list","rule":"tool_deny_list: create_*","intent":"file a bug",`
 	for name, row := range map[string]struct {
 		use  func(*audit.Log)
@@ -157,7 +157,7 @@ func TestLongTextsAreCut(t *testing.T) {
 
 	every := strings.Repeat("\x00", 1<<16)
 	call := &audit.Call{
-		RequestID: every, TokenID: every, Role: every, User: every, Server: every, Tool: every, Method: every, Mode: every, Agent: every,
+		RequestID: every, TraceID: every, TokenID: every, Role: every, User: every, Server: every, Tool: every, Method: every, Mode: every, Agent: every,
 		Decision: every, Reason: every, Rule: every, Intent: every, Outcome: every,
 	}
 	if line := written(t, false, func(l *audit.Log) { l.End(call) }); len(line) > 24<<10 {

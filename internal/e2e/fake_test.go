@@ -39,6 +39,7 @@ type heard struct {
 		Meta      struct {
 			Version string          `json:"io.modelcontextprotocol/protocolVersion"`
 			Token   json.RawMessage `json:"progressToken"`
+			Parent  string          `json:"traceparent"`
 		} `json:"_meta"`
 	}
 }

@@ -174,6 +174,12 @@ func (e *Exchange) Token() []byte {
 // Era of the server that answers, which decides what must be added to or taken from the answer.
 func (e *Exchange) Era() Era { return e.link.era }
 
+// ID is the id that the request has on the wire.
+func (e *Exchange) ID() string { return string(e.id) }
+
+// Version is the protocol version that the request was made in.
+func (e *Exchange) Version() string { return e.link.info.Version }
+
 // Next returns the next message of this exchange: notifications and requests of the server, at last the Response or ErrorResponse; after that io.EOF. Other errors are a *Failure. The message is valid until the next call.
 func (e *Exchange) Next() (rpc.Message, error) {
 	if e.over != nil {

@@ -11,9 +11,10 @@ import (
 
 // List follows every page of a list method and returns the raw elements of its member (tools, prompts, ...), in order. Repeated cursors and too many pages are a Failure, and so is more than one message may hold.
 // A server that does not know the method has none of what it lists.
+// meta are members of _meta to send along.
 // ttl is the smallest ttlMs of a modern server's pages (negative: none was given), private whether any page was of cacheScope private.
-func (c *Conn) List(ctx context.Context, method, member string) (elements [][]byte, ttl time.Duration, private bool, err error) {
-	l := listing{conn: c, method: method, member: member, ttl: -1}
+func (c *Conn) List(ctx context.Context, method, member string, meta ...rpc.Member) (elements [][]byte, ttl time.Duration, private bool, err error) {
+	l := listing{conn: c, method: method, member: member, meta: meta, ttl: -1}
 	if failure := l.follow(ctx); failure != nil {
 		return nil, -1, false, failure
 	}
@@ -24,6 +25,7 @@ func (c *Conn) List(ctx context.Context, method, member string) (elements [][]by
 type listing struct {
 	conn           *Conn
 	method, member string
+	meta           []rpc.Member
 
 	elements [][]byte
 	size     int
@@ -54,7 +56,7 @@ func (l *listing) follow(ctx context.Context) *Failure {
 
 // page reads one page and returns the raw cursor of the next; nil: this was the last.
 func (l *listing) page(ctx context.Context, cursor []byte) (next []byte, failure *Failure) {
-	call := Call{Method: l.method, Idempotent: true}
+	call := Call{Method: l.method, Meta: l.meta, Idempotent: true}
 	if cursor != nil {
 		call.Params = []rpc.Member{{Name: "cursor", Value: cursor}}
 	}
