@@ -51,7 +51,9 @@ func (l *locked) Write(p []byte) (int, error) {
 func (k *kit) count(result string, spans int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.counts[result] += spans
+	if spans > 0 {
+		k.counts[result] += spans
+	}
 }
 
 func (k *kit) log() string {

@@ -20,7 +20,7 @@ import (
 type Config struct {
 	Env     []string                       // key=value, as of os.Environ; only OTEL_… is read
 	Version string                         // of the program
-	Count   func(result string, spans int) // told what became of spans: Exported, Dropped or Failed; may be nil; called from any goroutine
+	Count   func(result string, spans int) // told what became of spans: Exported, Dropped or Failed, of each 0 at the start; may be nil; called from any goroutine
 	Logger  *slog.Logger                   // nil: discards
 }
 
@@ -66,6 +66,9 @@ func Open(config Config) (*Tracer, error) {
 	t.queue = newQueue(s, otlptrace.NewUnstarted(newClient(s, config)), config)
 	t.provider = sdk.NewTracerProvider(sdk.WithSampler(s.sampler), sdk.WithResource(about), sdk.WithSpanProcessor(t.queue))
 	t.spans = t.provider.Tracer("mcp-sidecar", oteltrace.WithInstrumentationVersion(config.Version))
+	for _, result := range []string{Exported, Dropped, Failed} {
+		config.Count(result, 0) // so that a rate can be taken from the first one on
+	}
 	config.Logger.Info("requests are traced", "collector", s.endpoint.Host)
 	return t, nil
 }
