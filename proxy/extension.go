@@ -147,16 +147,17 @@ func (t *turn) tell(to *target, p params) {
 		return
 	}
 	params := p.rest
-	if len(t.meta.rest) > 0 {
-		params = append(slices.Clip(params), rpc.Member{Name: "_meta", Value: rpc.AppendObject(nil, t.meta.rest)})
+	ctx, meta := t.aside(s)
+	if len(meta) > 0 {
+		params = append(slices.Clip(params), rpc.Member{Name: "_meta", Value: rpc.AppendObject(nil, meta)})
 	}
 	conn := t.standingConn(s.link, to.way)
 	if conn == nil {
 		t.fail(failSession())
 		return
 	}
-	if err := conn.Send(context.WithoutCancel(t.passing(s)), t.message.Method, params); err != nil {
-		t.proxy.log.Debug("a client's notification did not reach the server", "request_id", t.requestID(), "server", s.slug, "error", err)
+	if err := conn.Send(context.WithoutCancel(ctx), t.message.Method, params); err != nil {
+		t.proxy.log.Debug("a client's notification did not reach the server", "request_id", t.requestID(), t.traceID(), "server", s.slug, "error", err)
 	}
 	t.accepted()
 }

@@ -113,6 +113,15 @@ func (p *Proxy) told(ctx context.Context, span *trace.Span, meta []rpc.Member) (
 	return withPassed(ctx, next), withContext(meta, next.trace)
 }
 
+// aside is what goes to a server with what has no span of its own there: a notification.
+func (t *turn) aside(s *server) (context.Context, []rpc.Member) {
+	ctx, meta := t.passing(s), t.along(s)
+	if t.traced.span == nil {
+		return ctx, meta
+	}
+	return t.proxy.told(ctx, t.traced.span, meta)
+}
+
 // openOutbound begins the span of a request to a server, if the client's request has one, and returns the context and the request as they are to be sent then.
 func (t *turn) openOutbound(ctx context.Context, to *target, out *upstream.Call) (context.Context, *upstream.Call) {
 	if t.traced.span == nil {
