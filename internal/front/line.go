@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -94,22 +96,21 @@ func (l *line) SetWriteDeadline(t time.Time) error { return l.conn.SetWriteDeadl
 
 // send sends what waits and what comes after it, as one chunk, in one write.
 func (l *line) send(more []byte) error {
-	out := make(net.Buffers, 0, 5)
-	if l.head != nil {
-		out = append(out, l.head)
-		l.head = nil
-	}
 	waiting := l.unsent
 	l.unsent = nil
 	var body []byte
 	if waiting != nil {
 		body = *waiting
 	}
+	out := l.head
+	l.head = nil
 	if size := len(body) + len(more); size > 0 {
-		out = append(out, fmt.Appendf(nil, "%x\r\n", size), body, more, lineEnd)
+		out = slices.Grow(out, size+maxChunkFrame)
+		out = append(strconv.AppendInt(out, int64(size), 16), lineEnd...)
+		out = append(append(append(out, body...), more...), lineEnd...)
 	}
 	if l.err == nil && len(out) > 0 {
-		_, l.err = out.WriteTo(l.conn)
+		_, l.err = l.conn.Write(out)
 	}
 	if waiting != nil {
 		*waiting = (*waiting)[:0]
@@ -117,6 +118,9 @@ func (l *line) send(more []byte) error {
 	}
 	return l.err
 }
+
+// maxChunkFrame is what stands around a chunk's content: its size in hexadecimal and two line ends.
+const maxChunkFrame = 16 + 2 + 2
 
 var (
 	lineEnd   = []byte("\r\n")
