@@ -29,6 +29,7 @@ func spellings(secret string) map[string][]byte {
 		wide = binary.LittleEndian.AppendUint16(wide, unit)
 	}
 	found["UTF-16"] = wide
+	found["JSON"], found["JSON with a solidus"], found["backwards"] = []byte(escaped(secret)), []byte(strings.ReplaceAll(secret, "/", `\/`)), backwards(secret)
 	for name, encoding := range map[string]*base64.Encoding{"base64": base64.RawStdEncoding, "base64url": base64.RawURLEncoding} {
 		for shift := range 3 {
 			// What stands before the secret decides on the characters at its edges; those between do not depend on it.
@@ -39,7 +40,22 @@ func spellings(secret string) map[string][]byte {
 	return found
 }
 
-// sweep looks for secrets in a place.
+// escaped is a text in JSON with every character as a number.
+func escaped(text string) string {
+	var b strings.Builder
+	for _, unit := range utf16.Encode([]rune(text)) {
+		fmt.Fprintf(&b, `\u%04x`, unit)
+	}
+	return b.String()
+}
+
+func backwards(text string) []byte {
+	turned := []byte(text)
+	slices.Reverse(turned)
+	return turned
+}
+
+// sweep looks for secrets in a place, and for one that it has planted there: a sweep that finds nothing wherever it looks proves nothing.
 func sweep(t *testing.T, place string, content []byte, secrets map[string]string) {
 	t.Helper()
 	for name, secret := range secrets {
@@ -47,6 +63,13 @@ func sweep(t *testing.T, place string, content []byte, secrets map[string]string
 			if at := bytes.Index(content, text); at >= 0 {
 				t.Errorf("%s holds %s (%s): ...%.200q", place, name, spelling, content[max(0, at-80):min(len(content), at+len(text)+80)])
 			}
+		}
+	}
+	const planted = "planted+in/this.place~0123456789"
+	for spelling, text := range spellings(planted) {
+		with := slices.Insert(slices.Clone(content), len(content)/2, text...)
+		if !bytes.Contains(with, text) || bytes.Contains(content, text) {
+			t.Errorf("%s: what was planted as %s is not found", place, spelling)
 		}
 	}
 }
@@ -58,6 +81,7 @@ func TestTheSweepFindsWhatIsThere(t *testing.T) {
 	for what, content := range map[string]string{
 		"as it is": "x " + secret, "hex": "x" + hex.EncodeToString([]byte(secret)), "HEX": "x" + strings.ToUpper(hex.EncodeToString([]byte(secret))), "URL": "x=" + url.QueryEscape(secret),
 		"base64, shifted by 0": base64.StdEncoding.EncodeToString([]byte("abc" + secret + "xyz")), "base64, shifted by 1": base64.StdEncoding.EncodeToString([]byte("a" + secret + "yz")),
+		"JSON": `"` + escaped(secret) + `"`, "JSON with a solidus": `planted?secret\/0123456789+abcdef`, "backwards": "fedcba+9876543210/terces?detnalp",
 		"base64url, shifted by 2": base64.URLEncoding.EncodeToString([]byte("ab" + secret + "z")),
 	} {
 		if !strings.Contains(content, string(all[what])) {
