@@ -23,6 +23,7 @@ const (
 	slowPenalty   = 5 * time.Second // the same after a time-out, which costs whoever asks
 	maxPenalty    = time.Minute
 	eagerEvery    = 5 * time.Second // at most one extra fetch because somebody named a thing that is not listed
+	lapseEvery    = time.Second     // at most one fetch because the server says that its list is another, which some say with each list
 )
 
 // keeper keeps one list of one server for one credential. Readers of a fresh list take no lock.
@@ -45,6 +46,8 @@ type keeper[V any] struct {
 	penalty   time.Duration // the next one
 	eager     time.Time     // the last extra fetch
 	outdated  bool          // the server has changed its list since the fetch under way began
+	began     time.Time     // the last fetch
+	delayed   bool          // the next one waits for its time; whoever asks meanwhile gets the list there is
 	closed    bool
 }
 
@@ -141,11 +144,11 @@ func (k *keeper[V]) start(ctx context.Context, now time.Time) (*fetch[V], error)
 	if k.closed {
 		return nil, &upstream.Failure{Kind: upstream.Canceled, Slug: k.slug, Err: context.Canceled}
 	}
-	if k.failure != nil && now.Before(k.notBefore) {
+	if k.delayed || k.failure != nil && now.Before(k.notBefore) {
 		return nil, k.failure
 	}
 	f := &fetch[V]{done: make(chan struct{}), began: now}
-	k.fetching = f
+	k.fetching, k.began = f, now
 	detached := context.Background()
 	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
 		detached = withPassed(detached, &passed{hops: along.hops})
@@ -199,6 +202,36 @@ func (k *keeper[V]) lapse() {
 	k.mu.Unlock()
 	if have != nil && !under {
 		k.forgive()
+		k.renew()
+	}
+}
+
+// renew fetches a list that is another now: at once, unless the last fetch was a moment ago.
+func (k *keeper[V]) renew() {
+	now := k.p.now()
+	k.mu.Lock()
+	wait := k.began.Add(lapseEvery).Sub(now)
+	if wait > 0 && !k.delayed && !k.closed {
+		k.delayed = true
+		k.p.goroutines.Go(func() { k.renewAfter(wait) })
+	}
+	k.mu.Unlock()
+	if wait <= 0 {
+		k.start(context.Background(), now)
+	}
+}
+
+func (k *keeper[V]) renewAfter(wait time.Duration) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-k.p.background.Done():
+	}
+	k.mu.Lock()
+	k.delayed = false
+	k.mu.Unlock()
+	if k.p.background.Err() == nil {
 		k.start(context.Background(), k.p.now())
 	}
 }
@@ -235,7 +268,7 @@ func (k *keeper[V]) settle(f *fetch[V]) {
 	}
 	k.took(old, f.list)
 	if outdated {
-		k.start(context.Background(), now)
+		k.renew()
 	}
 }
 
