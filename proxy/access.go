@@ -153,7 +153,7 @@ func (l *link) sweep(now time.Time) {
 	limit := now.Add(-sessionIdle).Unix()
 	l.ways.own.Range(func(user, value any) bool {
 		a := value.(*access)
-		if a.used.Load() < limit {
+		if a.used.Load() < limit && !a.lists.board.any() {
 			l.ways.own.Delete(user)
 			a.lists.close()
 			return true

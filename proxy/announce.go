@@ -12,20 +12,24 @@ import (
 
 // This file is what we tell a client that we offer.
 
-// common is offered to every client alike.
-const common = `"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true},"completions":{},"logging":{}`
-
-// plainCapabilities are those of most clients.
-const plainCapabilities = `{` + common + `}`
+// What is offered to every client, with and without subscriptions to resources.
+const (
+	common         = `"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"subscribe":true,"listChanged":true},"completions":{},"logging":{}`
+	withoutWatches = `"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true},"completions":{},"logging":{}`
+)
 
 // capabilities are what we offer to this client. Beyond what is common that depends on what servers have said: tasks where one of them has tasks in the shape that this client speaks, and on /mcp/{slug} the extensions of a
 // server that exposes them.
 func (t *turn) capabilities() string {
 	what := t.announced()
-	if what == nil {
-		return plainCapabilities
+	offered := common
+	if !t.mayWatch() {
+		offered = withoutWatches
 	}
-	return string(what.append([]byte(`{` + common)))
+	if what == nil {
+		return `{` + offered + `}`
+	}
+	return string(what.append([]byte(`{` + offered)))
 }
 
 // announcement is what is offered beyond what is common.

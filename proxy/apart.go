@@ -35,7 +35,7 @@ func (t *turn) do(ctx context.Context, to *target, conn *upstream.Conn, out *ups
 		alone, identity := *out, t.scope.identity
 		alone.Alone = true
 		for apart := range maxApart {
-			own := t.proxy.callers.conn(identity.User, identity.TokenID, t.meta.capabilities, l, to.way, apart)
+			own := t.proxy.callers.conn(t.ctx, identity.User, identity.TokenID, t.meta.capabilities, l, to.way, apart)
 			ex, err := own.Do(ctx, alone)
 			if !errors.Is(err, upstream.ErrBusy) {
 				return own, ex, err

@@ -306,9 +306,9 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.Conn, *failure) {
 	if t.session == nil {
 		identity := t.scope.identity
-		return t.proxy.callers.conn(identity.User, identity.TokenID, t.meta.capabilities, l, way, 0), nil
+		return t.proxy.callers.conn(t.ctx, identity.User, identity.TokenID, t.meta.capabilities, l, way, 0), nil
 	}
-	conn := t.session.conn(l, way)
+	conn := t.session.conn(t.ctx, l, way)
 	if conn == nil {
 		return nil, failSession()
 	}

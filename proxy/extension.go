@@ -166,7 +166,7 @@ func (t *turn) tell(to *target, p params) {
 func (t *turn) standingConn(l *link, way *access) *upstream.Conn {
 	if t.session == nil {
 		identity := t.scope.identity
-		return t.proxy.callers.conn(identity.User, identity.TokenID, t.meta.capabilities, l, way, 0)
+		return t.proxy.callers.conn(t.ctx, identity.User, identity.TokenID, t.meta.capabilities, l, way, 0)
 	}
-	return t.session.conn(l, way)
+	return t.session.conn(t.ctx, l, way)
 }

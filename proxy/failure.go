@@ -222,3 +222,20 @@ func failURLElicitation(link, message, id string) *failure {
 	f.rpc.Data = append(data, `}]}`...)
 	return f
 }
+
+// failHearing is for a user who listens often enough already.
+func failHearing() *failure {
+	f := fail(http.StatusTooManyRequests, http.StatusTooManyRequests, codeInternal, "this user has as many standing streams as one may: end some, or try again later")
+	f.retryAfter = keepAlive
+	return f
+}
+
+// failWatches is for a session, a request or a user with more subscriptions than one may have.
+func failWatches() *failure {
+	return failInvalidParams("more resources are subscribed to than one session, one request or one user may")
+}
+
+// failNoWatch is for a resource of a server without subscriptions, which a client that knows of the resource may know.
+func failNoWatch(slug string) *failure {
+	return fail(http.StatusOK, http.StatusOK, codeMethodNotFound, "The server "+strconv.Quote(slug)+" does not tell of changes of its resources")
+}

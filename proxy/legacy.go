@@ -31,6 +31,10 @@ func (t *turn) serveLegacy(p params) {
 		t.call(p)
 	case "logging/setLevel":
 		t.setLevel(p)
+	case "resources/subscribe":
+		t.watchResource(p)
+	case "resources/unsubscribe":
+		t.unwatchResource(p)
 	default:
 		if !t.serveSurface(p) && !t.serveExtension(p) {
 			t.fail(failMethod(t.message.Method))

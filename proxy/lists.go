@@ -44,6 +44,7 @@ type lists struct {
 	link  *link
 	meter *metrics.Server
 	conn  *upstream.Conn
+	board *board // of those who share it
 
 	tools     keeper[view]
 	prompts   keeper[surface.List]
@@ -64,6 +65,7 @@ type lists struct {
 func newLists(p *Proxy, a *access) *lists {
 	ls := &lists{p: p, link: a.link, meter: a.link.meter}
 	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Capabilities: everyAbility, Notify: ls.notified})
+	ls.board = &board{link: a.link, conn: ls.conn, listen: ls.listenAnew, rest: func() {}}
 	ls.tools = keeper[view]{p: p, slug: a.link.slug, what: "tools", fetch: ls.fetchTools, took: ls.tookTools, late: ls.toolsAge, touch: ls.touch}
 	ls.prompts = keeper[surface.List]{p: p, slug: a.link.slug, what: "prompts", fetch: ls.fetchPrompts, took: ls.tookPrompts, touch: ls.touch}
 	ls.resources = keeper[resources]{p: p, slug: a.link.slug, what: "resources", fetch: ls.fetchResources, took: ls.tookResources, touch: ls.touch}
@@ -200,7 +202,7 @@ func (ls *lists) baseline(v *view) {
 
 // listen starts the standing listener if there are changes to hear of and nobody listens yet.
 func (ls *lists) listen() {
-	if !ls.mayChange() {
+	if !ls.mayChange() && !ls.board.any() {
 		return
 	}
 	ls.mu.Lock()
@@ -220,6 +222,14 @@ func (ls *lists) listen() {
 	})
 }
 
+// listenAnew does so even if the server offered no stream when it was asked last: then it was for something else.
+func (ls *lists) listenAnew() {
+	ls.mu.Lock()
+	ls.deaf = false
+	ls.mu.Unlock()
+	ls.listen()
+}
+
 // mayChange says whether the server tells of changes of a list that is kept.
 func (ls *lists) mayChange() bool {
 	said := ls.offers.Load()
@@ -235,6 +245,8 @@ func (ls *lists) notified(m rpc.Message) {
 		ls.prompts.lapse()
 	case methodResourcesChanged:
 		ls.resources.lapse()
+	case methodUpdated:
+		ls.board.updated(m.Params)
 	}
 }
 
@@ -242,6 +254,10 @@ func (ls *lists) notified(m rpc.Message) {
 func (ls *lists) sweep() {
 	now := ls.p.now()
 	ls.tools.tellAge(now)
+	if ls.board.any() {
+		ls.listenAnew()
+		return
+	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.stopListing != nil && now.Unix()-ls.used.Load() > int64(listenIdle/time.Second) && !ls.p.hub.any() {

@@ -12,6 +12,7 @@ type offers struct {
 	modern                                      bool // the era in which it is spoken to
 	prompts, resources, completions             bool
 	toolChanges, promptChanges, resourceChanges bool // it says when the list is another
+	subscriptions                               bool // and when a resource that was subscribed to is
 
 	tasks        taskOffer    // in the shape of its era
 	extensions   []rpc.Member // but for tasks
@@ -37,7 +38,8 @@ func readOffers(info upstream.Info) *offers {
 		prompts: prompts != nil, resources: resources != nil,
 		completions: has("completions") != nil || info.Version == beforeCompletions && (prompts != nil || resources != nil),
 		toolChanges: changes(tools), promptChanges: changes(prompts), resourceChanges: changes(resources),
-		tasks: readTasks(info),
+		subscriptions: resources != nil && string(rpc.Find(resources, "subscribe")) == "true",
+		tasks:         readTasks(info),
 	}
 	if said := has("extensions"); len(said) <= maxExtensions {
 		members, _ := rpc.Members(nil, orEmpty(said))

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -37,6 +38,9 @@ type Config struct {
 	MaxBody   int              // bytes of a request [4 MiB]
 	PerCaller int              // requests of one user under way at the same time [256]
 	PerServer int              // calls under way at one server whose record has no max_concurrent [1024]
+	Streams   int              // standing streams of one user [4096]
+	Watches   int              // resources that one user has subscribed to, each session and stream by itself [4096]
+	Sessions  int              // sessions of one user that are held in memory [16384]
 	Asking    Asking           // zero values are the defaults
 	Limits    upstream.Limits  // zero values are the defaults
 	Logger    *slog.Logger     // nil: discards
@@ -57,6 +61,8 @@ type Proxy struct {
 	callers  *modernCallers
 	busy     *busy
 	waiting  *busy // calls that wait for people
+	watching *busy // subscriptions to resources
+	hearing  *busy // standing streams
 	parking  *parking
 	work     *work
 	hub      *hub
@@ -92,6 +98,8 @@ func New(config Config) (*Proxy, error) {
 		callers:  newModernCallers(config.Now),
 		busy:     newBusy(int64(config.PerCaller)),
 		waiting:  newBusy(int64(config.PerCaller)),
+		watching: newBusy(int64(config.Watches)),
+		hearing:  newBusy(int64(config.Streams)),
 		parking:  newParking(config.Asking),
 		work:     newWork(),
 		hub:      newHub(),
@@ -112,6 +120,9 @@ func fillDefaults(config *Config) {
 	if config.PerServer == 0 {
 		config.PerServer = 1024
 	}
+	config.Streams = cmp.Or(config.Streams, 4096)
+	config.Watches = cmp.Or(config.Watches, 4096)
+	config.Sessions = cmp.Or(config.Sessions, 16384)
 	config.Asking = config.Asking.orDefaults()
 	if config.Grants == nil {
 		config.Grants = noGrants{}

@@ -45,7 +45,9 @@ type session struct {
 	conns   map[*link]*upstream.Conn      // upstream sessions belong to exactly one downstream session
 	cancel  map[string]context.CancelFunc // requests under way, by raw id
 	streams int
-	outbox  chan []byte // messages for a standing stream
+	outbox  chan []byte      // messages for a standing stream
+	boards  map[*link]*board // of conns; made when something hangs there
+	watcher *watcher         // what the client has subscribed to; nil: nothing yet
 
 	questions    map[string]*question // that wait for the client, by id
 	late         []string             // ids of questions that nobody waits for any more and the client may still answer
@@ -100,13 +102,16 @@ func (s *session) finish() {
 	}
 	s.finished = true
 	close(s.over)
-	conns, cancels := s.conns, s.cancel
+	conns, cancels, watcher := s.conns, s.cancel, s.watcher
 	s.conns, s.cancel = map[*link]*upstream.Conn{}, map[string]context.CancelFunc{}
 	s.mu.Unlock()
 	for _, cancel := range cancels {
 		cancel()
 	}
 	s.silence()
+	if watcher != nil {
+		watcher.close()
+	}
 	closeConns(slices.Collect(maps.Values(conns)))
 }
 
@@ -122,18 +127,28 @@ func closeConns(conns []*upstream.Conn) {
 }
 
 // conn returns the session's way to a server; nil means that the session has ended.
-func (s *session) conn(l *link, a *access) *upstream.Conn {
+func (s *session) conn(ctx context.Context, l *link, a *access) *upstream.Conn {
+	conn, first := s.connOf(l, a)
+	if first != nil {
+		first.follow(ctx)
+	}
+	return conn
+}
+
+// connOf does so; first is the session's watcher if this is a new way.
+func (s *session) connOf(l *link, a *access) (conn *upstream.Conn, first *watcher) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.finished {
-		return nil
+		return nil, nil
 	}
 	conn, ok := s.conns[l]
 	if !ok {
 		conn = s.connect(l, a)
 		s.conns[l] = conn
+		first = s.watcher
 	}
-	return conn
+	return conn, first
 }
 
 // begin notes a request under way, so that the client can cancel it. False means that the id is in use.
@@ -214,6 +229,7 @@ func (s *session) dropRetired() {
 		if l.ended.Load() && l.uses.Load() == 0 {
 			old = append(old, conn)
 			delete(s.conns, l)
+			delete(s.boards, l)
 		}
 	}
 	s.mu.Unlock()
@@ -231,6 +247,7 @@ func (s *sessions) leave(user string, l *link) (left []*upstream.Conn) {
 		if conn := found.conns[l]; conn != nil {
 			left = append(left, conn)
 			delete(found.conns, l)
+			delete(found.boards, l)
 		}
 		found.mu.Unlock()
 		return true
@@ -271,6 +288,8 @@ type modernCallers struct {
 
 	mu   sync.Mutex
 	sets map[modernKey]int // how many of conns differ from this only in abilities; without zeros
+
+	watchers map[modernKey][]*watcher // subscriptions of callers, whatever the link; without empty ones
 }
 
 type modernKey struct {
@@ -287,6 +306,7 @@ func (k modernKey) alike() modernKey {
 
 type modernConn struct {
 	conn     *upstream.Conn
+	board    *board
 	declared []byte
 	used     atomic.Int64
 }
@@ -298,22 +318,21 @@ const (
 )
 
 func newModernCallers(now func() time.Time) *modernCallers {
-	return &modernCallers{now: now, seed: maphash.MakeSeed(), sets: map[modernKey]int{}}
+	return &modernCallers{now: now, seed: maphash.MakeSeed(), sets: map[modernKey]int{}, watchers: map[modernKey][]*watcher{}}
 }
 
 // conn returns a caller's way to a server, or one of those that serve one call at a time.
-func (m *modernCallers) conn(user, tokenID string, declared []byte, l *link, a *access, apart int) *upstream.Conn {
-	key := modernKey{user: user, tokenID: tokenID, link: l, apart: apart}
-	if len(declared) > len("{}") && len(declared) <= maxAbilities {
-		key.abilities = maphash.Bytes(m.seed, declared)
-	}
+func (m *modernCallers) conn(ctx context.Context, user, tokenID string, declared []byte, l *link, a *access, apart int) *upstream.Conn {
+	key := m.key(user, tokenID, declared, l)
+	key.apart = apart
 	value, ok := m.conns.Load(key)
 	if !ok {
 		value = m.make(key, declared, a)
+		m.follow(ctx, key)
 	}
 	held := value.(*modernConn)
 	if key.abilities != 0 && held.declared != nil && !bytes.Equal(held.declared, declared) { // the hashes are the same
-		return m.conn(user, tokenID, nil, l, a, 0)
+		return m.conn(ctx, user, tokenID, nil, l, a, 0)
 	}
 	held.used.Store(m.now().Unix())
 	return held.conn
@@ -329,13 +348,17 @@ func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 	if value, ok := m.conns.Load(key); ok {
 		return value
 	}
-	config := upstream.ConnConfig{Header: a.header, Notify: a.lists.notified, Shared: true}
 	made := &modernConn{}
+	config := upstream.ConnConfig{Header: a.header, Notify: made.hears(a.lists.notified), Shared: true}
 	if key.abilities != 0 {
 		made.declared = bytes.Clone(declared)
 		config.Capabilities = announced(made.declared)
 	}
 	made.conn = key.link.askable(config)
+	made.board = ownBoard(key.link, made.conn)
+	if answers(config.Capabilities) { // then it is listened to anyway
+		made.board.listen, made.board.rest = func() {}, func() {}
+	}
 	m.conns.Store(key, made)
 	if key.apart == 0 {
 		m.sets[key.alike()]++
@@ -373,7 +396,7 @@ func (m *modernCallers) sweep() {
 	m.conns.Range(func(key, value any) bool {
 		k, held := key.(modernKey), value.(*modernConn)
 		retired := k.link.ended.Load() && k.link.uses.Load() == 0
-		if retired || held.used.Load() < limit {
+		if retired || held.used.Load() < limit && !held.board.any() {
 			m.drop(k)
 			old = append(old, held.conn)
 		}

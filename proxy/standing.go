@@ -25,20 +25,27 @@ type elicitation struct {
 // connect makes the session's way to a server. Where the client can be asked something, the server's standing stream is listened to as well: some ask there even in the middle of a call.
 func (s *session) connect(l *link, a *access) *upstream.Conn {
 	config := upstream.ConnConfig{
-		Header: a.header, ClientInfo: s.sealed.Client, Capabilities: announced(s.sealed.Capabilities), Version: s.sealed.Version, Notify: a.lists.notified,
+		Header: a.header, ClientInfo: s.sealed.Client, Capabilities: announced(s.sealed.Capabilities), Version: s.sealed.Version, Notify: s.ownHears(l, a.lists.notified),
 	}
 	if !answers(config.Capabilities) {
 		return l.upstream.Conn(config)
 	}
+	others := config.Notify
 	config.Notify = func(m rpc.Message) {
 		if !s.heard(l, m) {
-			a.lists.notified(m)
+			others(m)
 		}
 	}
 	config.Sessions = true
 	config.Ask = func(m rpc.Message, asked *upstream.Asked) bool { return s.askStanding(l, m, asked) }
 	conn := l.upstream.Conn(config)
-	l.p.goroutines.Go(func() { conn.Listen(l.p.background) })
+	b := ownBoard(l, conn)
+	b.rest = func() {} // it is listened to anyway
+	b.listen()
+	if s.boards == nil {
+		s.boards = map[*link]*board{}
+	}
+	s.boards[l] = b
 	return conn
 }
 

@@ -34,12 +34,17 @@ func (t *turn) get() {
 
 // listen keeps the stream open until its client, its session or the program goes.
 func (t *turn) listen() {
+	if !t.beginHearing() {
+		return
+	}
+	defer t.endHearing()
 	primary, ok := t.session.openStream()
 	if !ok {
 		t.fail(failStreams())
 		return
 	}
 	defer t.session.closeStream()
+	t.watcher = t.session.watcherOf(t.proxy, true)
 	t.startStream()
 	t.follow(t.session.over, t.flushHead, func(method string) error {
 		if !primary {
@@ -47,48 +52,6 @@ func (t *turn) listen() {
 		}
 		return t.event([]byte(`{"jsonrpc":"2.0","method":"`+method+`"}`), true)
 	})
-}
-
-// subscribe answers subscriptions/listen of a modern client (patterns/subscriptions).
-func (t *turn) subscribe() {
-	wanted := t.message.Find("notifications")
-	if len(wanted) == 0 || wanted[0] != '{' {
-		t.fail(failInvalidParams("notifications must say what to listen for"))
-		return
-	}
-	granted, methods := grant(wanted)
-	id := string(t.message.ID)
-	tag := `"_meta":{"` + metaSubscription + `":` + id + `}`
-	t.startStream()
-	t.outcome = outcomeOK
-	acknowledge := func() error {
-		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+granted+`}}`), true)
-	}
-	graceful := t.follow(nil, acknowledge, func(method string) error {
-		if !slices.Contains(methods, method) {
-			return nil
-		}
-		return t.event([]byte(`{"jsonrpc":"2.0","method":"`+method+`","params":{`+tag+`}}`), true)
-	})
-	if graceful {
-		t.event([]byte(`{"jsonrpc":"2.0","id":`+id+`,"result":{"resultType":"complete",`+tag+`}}`), true)
-	}
-}
-
-// grant is what of a client's wishes we can fulfil, and the notifications that do.
-func grant(wanted []byte) (granted string, methods []string) {
-	for _, wish := range []struct{ name, method string }{
-		{"toolsListChanged", methodToolsChanged}, {"promptsListChanged", methodPromptsChanged}, {"resourcesListChanged", methodResourcesChanged},
-	} {
-		if string(rpc.Find(wanted, wish.name)) != "true" {
-			continue
-		}
-		if methods != nil {
-			granted += ","
-		}
-		granted, methods = granted+`"`+wish.name+`":true`, append(methods, wish.method)
-	}
-	return "{" + granted + "}", methods
 }
 
 // follow opens a stream, keeps it open, and calls changed with a notification for each of the caller's lists that is another; graceful says that it was we who ended it. What changes after the client knows that the stream is open is told.
@@ -107,6 +70,11 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 	if t.session != nil {
 		outbox = t.session.outbox
 	}
+	var updates <-chan struct{}
+	if t.watcher != nil {
+		updates = t.watcher.ready
+		t.watcher.review()
+	}
 	ticker := time.NewTicker(keepAlive)
 	defer ticker.Stop()
 	for {
@@ -120,10 +88,17 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 			return true
 		case message := <-outbox:
 			err = t.event(message, true)
+		case <-updates:
+			if !t.stillAllowed() {
+				return true
+			}
+			err = t.tellNews(t.watcher)
 		case <-ticker.C:
 			if t.session != nil {
 				t.session.lapse(time.Now())
 			}
+			t.watcher.review()
+			t.stay()
 			if t.deadline(); t.stillAllowed() {
 				if err = t.send(keepAliveComment); err == nil {
 					err = t.flush()
@@ -135,6 +110,7 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 			if !t.stillAllowed() {
 				return true
 			}
+			t.watcher.review()
 			next := t.proxy.visible(&t.scope)
 			for _, method := range last.changedMethods(next) {
 				if err = changed(method); err != nil {

@@ -238,3 +238,6 @@ const (
 	methodPromptsChanged   = "notifications/prompts/list_changed"
 	methodResourcesChanged = "notifications/resources/list_changed"
 )
+
+// methodUpdated tells that a resource is another.
+const methodUpdated = "notifications/resources/updated"

@@ -32,6 +32,7 @@ type turn struct {
 	// Room for what most requests need, so that they allocate none. A standing stream gives it back.
 	room *room
 
+	watcher   *watcher      // of a standing stream: what it tells of resources; nil: of none
 	talk      *talk         // of a legacy client that is asked something; nil: it is not
 	posed     []posed       // what a legacy server has asked a modern client that does not know of it yet
 	parked    bool          // the call waits for the client's next request

@@ -310,7 +310,8 @@ func interfacesOf(tools []*listedTool) map[string]bool {
 
 // errorFor is a server's error as the client's era words it: of a resource that is not found each has a code of its own.
 func (t *turn) errorFor(era upstream.Era, raw []byte) []byte {
-	if t.message.Method != "resources/read" || (era == upstream.Modern) == t.modern {
+	about := t.message.Method == "resources/read" || t.message.Method == "resources/subscribe" || t.message.Method == "subscriptions/listen"
+	if !about || (era == upstream.Modern) == t.modern {
 		return raw
 	}
 	theirs, ours := codeResourceNotFound, codeInvalidParams

@@ -70,3 +70,10 @@ func (b *busy) enter(user string) (counter *atomic.Int64) {
 	}
 	return count
 }
+
+// leave counts one of the user's out.
+func (b *busy) leave(user string) {
+	if value, ok := b.counts.Load(user); ok {
+		value.(*atomic.Int64).Add(-1)
+	}
+}

@@ -92,6 +92,7 @@ func (c *Conn) listenLegacy(ctx context.Context, l *link, at *place) (offered bo
 	lastID, again := at.at(l), at.link == l
 	offered, failure = c.listenOn(ctx, l, ears{at: at}, func(ctx context.Context) (*http.Response, *Failure) {
 		response, failure := c.getStream(ctx, l, lastID)
+		c.watches.opened(l)
 		if failure == nil && response.StatusCode == http.StatusOK && again && lastID == "" {
 			c.missed(c.watches.known(l)...)
 		}

@@ -21,7 +21,7 @@ const maxTelling = 8
 
 // Watch has the server tell of changes of a resource (notifications/resources/updated, to ConnConfig.Notify) until Unwatch was called as often as Watch succeeded. It returns when the server has agreed; the error is a *Failure, and
 // then nothing remains. From then on the subscription holds over whatever befalls sessions and streams: it is made anew, and since something may have been missed, the resource is once said to be updated.
-// At a legacy server each session is told by itself; at a modern one somebody has to Listen, for the stream is the subscription.
+// Somebody has to Listen meanwhile: at a modern server the stream is the subscription, and a legacy one is told when the stream is open.
 func (c *Conn) Watch(ctx context.Context, uri string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.server.cfg.Limits.Connect, errSilent)
 	defer cancel()
@@ -63,6 +63,7 @@ func (c *Conn) tellWatches() {
 		if failure != nil {
 			c.watches.fail(failure)
 		} else if l.era == Legacy {
+			c.awaitStream(l)
 			c.tellLink(l)
 		}
 		if !c.watches.more(l) {
@@ -80,6 +81,23 @@ func (c *Conn) tellWatches() {
 			return
 		}
 		c.watches.retry()
+	}
+}
+
+// streamWait is how long a legacy server is told of nothing because its standing stream is not open yet: what it says at once would be lost.
+const streamWait = 2 * time.Second
+
+func (c *Conn) awaitStream(l *link) {
+	timer := time.NewTimer(streamWait)
+	defer timer.Stop()
+	for l.stream == nil && c.current.Load() == l && !c.watches.open(l) {
+		select {
+		case <-c.watches.kick:
+		case <-timer.C:
+			return
+		case <-c.ctx.Done():
+			return
+		}
 	}
 }
 
@@ -152,6 +170,7 @@ type watches struct {
 	mu      sync.Mutex // guards what follows; never held during I/O
 	all     map[string]*watched
 	telling bool          // the goroutine runs that tells a legacy server
+	stream  *link         // whose standing stream has been opened, or cannot be
 	kick    chan struct{} // receives when there is something new for it
 	changed chan struct{} // closed, and then another one, when a modern server has to be asked for something else
 }
@@ -244,6 +263,25 @@ func (w *watches) begin() bool {
 	default:
 	}
 	return false
+}
+
+// opened notes that the standing stream of a link is open, or will not be.
+func (w *watches) opened(l *link) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stream = l
+	if w.telling {
+		select {
+		case w.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (w *watches) open(l *link) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.stream == l
 }
 
 // more says whether that goroutine has to go on: there is something new, or something failed that may succeed after a while. Otherwise it ends. l is the link that was told; nil: there is none.

@@ -1,0 +1,253 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mcpsidecar/internal/audit"
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy/rpc"
+)
+
+// filter is what a modern client wants to be told of (patterns/subscriptions, Notification Filter).
+type filter struct {
+	lists []listWish
+	uris  []string // of resources, each once
+}
+
+// listWish is one kind of list whose changes can be told.
+type listWish struct{ member, method string }
+
+var listWishes = []listWish{
+	{"toolsListChanged", methodToolsChanged}, {"promptsListChanged", methodPromptsChanged}, {"resourcesListChanged", methodResourcesChanged},
+}
+
+// readFilter reads one. What it does not know is not granted, which the acknowledgement says.
+func readFilter(raw []byte) (wanted filter, f *failure) {
+	if len(raw) == 0 || raw[0] != '{' {
+		return wanted, failInvalidParams("notifications must say what to listen for")
+	}
+	for _, wish := range listWishes {
+		if string(rpc.Find(raw, wish.member)) == "true" {
+			wanted.lists = append(wanted.lists, wish)
+		}
+	}
+	wanted.uris, f = readURIs(rpc.Find(raw, "resourceSubscriptions"))
+	return wanted, f
+}
+
+func readURIs(raw []byte) (uris []string, f *failure) {
+	if raw == nil {
+		return nil, nil
+	}
+	invalid := failInvalidParams("resourceSubscriptions must be an array of URIs")
+	if raw[0] != '[' {
+		return nil, invalid
+	}
+	elements, err := rpc.Elements(nil, raw)
+	if err != nil {
+		return nil, invalid
+	}
+	if len(elements) > maxWatches {
+		return nil, failWatches()
+	}
+	for _, element := range elements {
+		uri, ok := rpc.String(element)
+		if !ok || uri == "" || len(uri) > maxURI {
+			return nil, invalid
+		}
+		if !slices.Contains(uris, uri) {
+			uris = append(uris, uri)
+		}
+	}
+	return uris, nil
+}
+
+// granted is the filter as it is acknowledged, with these of the resources.
+func (f *filter) granted(uris []string) string {
+	var members []string
+	for _, wish := range f.lists {
+		members = append(members, `"`+wish.member+`":true`)
+	}
+	if len(uris) > 0 {
+		list := []byte(`"resourceSubscriptions":[`)
+		for i, uri := range uris {
+			if i > 0 {
+				list = append(list, ',')
+			}
+			list = rpc.AppendString(list, uri)
+		}
+		members = append(members, string(append(list, ']')))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// wants says whether the client wants to be told of a change of a list.
+func (f *filter) wants(method string) bool {
+	return slices.ContainsFunc(f.lists, func(wish listWish) bool { return wish.method == method })
+}
+
+// subscribe answers subscriptions/listen of a modern client (patterns/subscriptions).
+func (t *turn) subscribe() {
+	wanted, f := readFilter(t.message.Find("notifications"))
+	if f != nil {
+		t.fail(f)
+		return
+	}
+	if !t.beginHearing() {
+		return
+	}
+	defer t.endHearing()
+	id := string(t.message.ID)
+	tag := `"_meta":{"` + metaSubscription + `":` + id + `}`
+	var uris []string
+	if len(wanted.uris) > 0 {
+		leave := t.watch(tag)
+		defer leave()
+		if uris = t.watchAll(&wanted); uris == nil {
+			return
+		}
+	}
+	t.startStream()
+	t.outcome = outcomeOK
+	acknowledge := func() error {
+		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+wanted.granted(uris)+`}}`), true)
+	}
+	graceful := t.follow(nil, acknowledge, func(method string) error {
+		if !wanted.wants(method) {
+			return nil
+		}
+		return t.event([]byte(`{"jsonrpc":"2.0","method":"`+method+`","params":{`+tag+`}}`), true)
+	})
+	if graceful {
+		t.event([]byte(`{"jsonrpc":"2.0","id":`+id+`,"result":{"resultType":"complete",`+tag+`}}`), true)
+	}
+}
+
+// watch makes the watcher of this stream, which has to be left.
+func (t *turn) watch(tag string) (leave func()) {
+	callers, identity := t.proxy.callers, t.scope.identity
+	t.watcher, leave = callers.watcher(t.proxy, callers.key(identity.User, identity.TokenID, t.meta.capabilities, nil), tag)
+	return leave
+}
+
+// resolveTime is how long it may take to find out where the resources of one request belong and to subscribe to them; what remains then is not granted.
+const resolveTime = 10 * time.Second
+
+// wish is one resource that a modern client wants to be told of.
+type wish struct {
+	name  string
+	to    target
+	watch *watch
+	err   error // why it is not granted
+
+	decision policy.Decision
+	record   audit.Call
+}
+
+// errUnknown stands for a resource that is not there for this caller, whatever the reason.
+var errUnknown = errors.New("there is no such resource")
+
+// errAudit stands for what is not done because it cannot be recorded.
+var errAudit = errors.New("it cannot be recorded")
+
+// watchAll subscribes to resources and returns those that are granted, in their order. What is not granted is left out of the acknowledgement, and nothing tells what may not be seen from what does not exist. If nothing else was asked
+// for, a request without any resource has no sense, and is answered with why the first one is not granted; nil says so.
+func (t *turn) watchAll(wanted *filter) (granted []string) {
+	ctx, cancel := context.WithTimeout(t.ctx, resolveTime)
+	defer cancel()
+	wishes := make([]wish, len(wanted.uris))
+	var all sync.WaitGroup
+	for i, uri := range wanted.uris {
+		one := &wishes[i]
+		one.name = uri
+		t.resolveWish(ctx, one)
+		if t.beginRecord(one); one.err == nil {
+			all.Go(func() { one.err = t.watcher.subscribe(ctx, one.watch) })
+		}
+	}
+	all.Wait()
+	granted = []string{}
+	for i := range wishes {
+		if t.endRecord(&wishes[i]); wishes[i].err == nil {
+			granted = append(granted, wishes[i].name)
+		}
+	}
+	if len(granted) == 0 && len(wanted.lists) == 0 {
+		t.notGranted(&wishes[0])
+		return nil
+	}
+	return granted
+}
+
+// resolveWish finds the server of a resource and asks the policy.
+func (t *turn) resolveWish(ctx context.Context, one *wish) {
+	if one.err = ctx.Err(); one.err != nil {
+		return
+	}
+	var original string
+	one.to, original = t.resourceOf(one.name, false)
+	to := &one.to
+	one.decision = policy.Decision{Reason: policy.Unknown}
+	if to.server != nil {
+		one.decision = to.server.decideUse(t.scope.question, policy.Resources, original)
+	}
+	switch {
+	case !one.decision.Allowed:
+		one.err = errUnknown
+	case to.signIn:
+		one.err = ErrSignIn
+	case to.err != nil:
+		one.err = to.err
+	case !to.known:
+		one.decision, one.err = policy.Decision{Reason: policy.Unknown}, errUnknown
+	default:
+		one.watch = t.watchOf(one.name, to.server.slug, original)
+	}
+}
+
+// beginRecord begins the audit record of one of the subscriptions that were asked for at once.
+func (t *turn) beginRecord(one *wish) {
+	meter := t.proxy.all
+	if t.server = one.to.server; t.server != nil {
+		meter = t.server.meter
+	}
+	if one.err == errUnknown {
+		meter.Denied(string(one.decision.Reason))
+	}
+	t.recordCall(one.name)
+	t.recordDecision(one.decision)
+	one.record = t.record
+	t.record, t.server = audit.Call{}, nil // the request as such is none, and concerns no single server
+	if err := t.proxy.config.Audit.Begin(&one.record); err != nil && one.err == nil {
+		one.err = errAudit
+	}
+}
+
+// endRecord ends it.
+func (t *turn) endRecord(one *wish) {
+	switch {
+	case one.err == nil:
+		one.record.Outcome = outcomeOK
+	case one.err == errUnknown:
+		one.record.Outcome = outcomeDenied
+	default:
+		one.record.Outcome = outcomeError
+	}
+	t.proxy.config.Audit.End(&one.record)
+}
+
+// notGranted answers a request of which nothing is granted.
+func (t *turn) notGranted(one *wish) {
+	if one.err == errUnknown {
+		t.fail(t.failUnknownResource(one.name))
+		t.outcome = outcomeDenied
+		return
+	}
+	t.server = one.to.server
+	t.notWatched(one.err)
+}

@@ -1,0 +1,144 @@
+package proxy
+
+import (
+	"errors"
+	"strings"
+
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
+)
+
+// watchResource answers resources/subscribe of a legacy client: like a read, it finds the server, asks the policy, and only then has anything to do with the server.
+func (t *turn) watchResource(p params) {
+	_, name, f := member(p.rest, "uri")
+	if f == nil && len(name) > maxURI {
+		f = failInvalidParams("uri is too long")
+	}
+	if f == nil {
+		f = t.checkName(name, false)
+	}
+	if f != nil {
+		t.fail(f)
+		return
+	}
+	t.recordCall(name)
+	to, original := t.resourceOf(name, false)
+	if t.reject(&to, policy.Resources, original, t.failUnknownResource(name)) {
+		return
+	}
+	if err := t.proxy.config.Audit.Begin(&t.record); err != nil {
+		t.fail(failAudit())
+		return
+	}
+	watcher := t.session.watcherOf(t.proxy, true)
+	if watcher == nil {
+		t.fail(failSession())
+		return
+	}
+	if err := watcher.subscribe(t.passing(to.server), t.watchOf(name, to.server.slug, original)); err != nil {
+		t.notWatched(err)
+		return
+	}
+	t.result("")
+}
+
+// watchOf is a subscription of this request.
+func (t *turn) watchOf(name, slug, uri string) *watch {
+	return &watch{name: strings.Clone(name), slug: slug, uri: uri, question: t.scope.question}
+}
+
+// notWatched says why there is no subscription.
+func (t *turn) notWatched(err error) {
+	var f *upstream.Failure
+	switch {
+	case errors.Is(err, errWatches):
+		t.fail(failWatches())
+	case errors.Is(err, errAudit):
+		t.fail(failAudit())
+	case errors.Is(err, errNoWatch):
+		t.fail(failNoWatch(t.server.slug))
+	case errors.Is(err, ErrSignIn):
+		t.offerSignIn(t.server, nil, false)
+	case errors.As(err, &f) && f.Kind == upstream.Refused && f.Refusal != nil:
+		t.answerError(t.errorFor(upstream.Legacy, f.Refusal)) // what a modern server says to a whole stream is no answer to this
+	default:
+		t.ended(t.ctx, err)
+	}
+}
+
+// unwatchResource answers resources/unsubscribe. Nothing is said of whether there was a subscription: afterwards there is none.
+func (t *turn) unwatchResource(p params) {
+	_, name, f := member(p.rest, "uri")
+	if f == nil {
+		f = t.checkName(name, false)
+	}
+	if f != nil {
+		t.fail(f)
+		return
+	}
+	if watcher := t.session.watcherOf(t.proxy, false); watcher != nil {
+		watcher.unsubscribe(name)
+	}
+	t.result("")
+}
+
+// tellNews tells the client of resources that are updated and of which it may know; if this stream cannot, another one may.
+func (t *turn) tellNews(w *watcher) error {
+	for {
+		name, what, any := w.take()
+		if !any {
+			return nil
+		}
+		if !w.may(what, &t.scope) {
+			continue
+		}
+		if err := t.event(updated(name, w.tag), true); err != nil {
+			w.note(what.of, what.link, what.uri)
+			return err
+		}
+	}
+}
+
+// updated is the notification that a resource is another.
+func updated(name, tag string) []byte {
+	text := rpc.AppendString([]byte(`{"jsonrpc":"2.0","method":"`+methodUpdated+`","params":{"uri":`), name)
+	if tag != "" {
+		text = append(append(text, ','), tag...)
+	}
+	return append(text, `}}`...)
+}
+
+// mayWatch says whether subscriptions are offered to this caller: unless it is known that none of its servers has any. No server is asked for that.
+func (t *turn) mayWatch() bool {
+	for _, s := range t.proxy.allowedServers(&t.scope, policy.Resources) {
+		if s.link == nil {
+			continue
+		}
+		way, _ := s.link.of(done, t.scope.identity.User)
+		if said := way.lists.offers.Load(); said == nil || said.subscriptions {
+			return true
+		}
+	}
+	return false
+}
+
+// beginHearing counts a standing stream of the user in, or says that there are too many.
+func (t *turn) beginHearing() bool {
+	if t.proxy.hearing.enter(t.scope.identity.User) == nil {
+		t.fail(failHearing())
+		return false
+	}
+	return true
+}
+
+func (t *turn) endHearing() { t.proxy.hearing.leave(t.scope.identity.User) }
+
+// stay keeps what this user alone needs from being forgotten while a stream stands: the ways to servers that go with the user's own accounts.
+func (t *turn) stay() {
+	for _, s := range t.proxy.allowedServers(&t.scope, policy.Tools) {
+		if s.link != nil {
+			s.link.of(done, t.scope.identity.User)
+		}
+	}
+}
