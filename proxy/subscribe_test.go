@@ -302,17 +302,26 @@ func TestListenersAreBounded(t *testing.T) {
 		token := r.token("user", "alice")
 		first := r.client(era, "/mcp", token).follow()
 		second := r.client(era, "/mcp", token)
-		request := second.request(http.MethodGet, nil)
-		if era == "modern" {
-			request = second.asked("subscriptions/listen", "", `"notifications":{}`, "")
+		request := func() *http.Request {
+			if era == "modern" {
+				return second.asked("subscriptions/listen", "", `"notifications":{}`, "")
+			}
+			return second.request(http.MethodGet, nil)
 		}
-		if got := second.do(request); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "standing streams") {
+		if got := second.do(request()); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "standing streams") {
 			t.Errorf("%s: %d %v %s", era, got.status, got.header, got.body)
 		}
 		r.client(era, "/mcp", r.token("user", "bob")).follow()
 		first.end()
 		for range first.heard {
 		}
-		second.follow()
+		waitFor(t, func() bool {
+			response, err := http.DefaultClient.Do(request())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer response.Body.Close()
+			return response.StatusCode == http.StatusOK
+		})
 	}
 }
