@@ -286,10 +286,10 @@ func TestAServerThatDoesNotWait(t *testing.T) {
 	}
 }
 
-// TestACallIsCancelledWhileTheClientIsAsked: by a message, or because the client goes away. A legacy server hears of both ends.
+// TestACallIsCancelledWhileTheClientIsAsked: by a message, or because its session ends. A legacy server hears of both ends.
 func TestACallIsCancelledWhileTheClientIsAsked(t *testing.T) {
 	for _, serverEra := range eras {
-		for _, how := range []string{"cancels", "goes away", "ends its session"} {
+		for _, how := range []string{"cancels", "ends its session"} {
 			t.Run(serverEra+" server, the client "+how, func(t *testing.T) {
 				a := startAsker(t, serverEra)
 				r := newRig(t, a.record("one"))

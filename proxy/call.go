@@ -277,9 +277,10 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 	s := to.server
 	ctx := t.passing(s)
 	var cancel context.CancelFunc
-	if t.session != nil { // a modern client cancels by going away
-		ctx, cancel = context.WithCancel(ctx)
+	if t.session != nil { // a modern client cancels by going away, and no other
+		ctx, cancel = context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
+		out.Poller = t
 	}
 	if t.session == nil && t.continued(to, &out) {
 		return
@@ -312,7 +313,8 @@ func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.
 	if conn == nil {
 		return nil, failSession()
 	}
-	if !t.session.begin(string(t.message.ID), cancel) {
+	t.out.cancel = cancel
+	if !t.session.begin(string(t.message.ID), t) {
 		return nil, failRequest("the id is that of another request under way")
 	}
 	return conn, nil
@@ -321,9 +323,10 @@ func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.
 // ended closes a call that got no answer.
 func (t *turn) ended(ctx context.Context, err error) {
 	switch {
-	case t.ctx.Err() != nil: // the client is gone
+	case t.session == nil && t.ctx.Err() != nil: // the client is gone
 		t.outcome, t.traced.cause = outcomeError, string(upstream.Canceled)
 	case ctx.Err() != nil: // it has cancelled, and then no answer is sent
+		t.claim()
 		t.outcome, t.traced.cause = outcomeError, string(upstream.Canceled)
 		t.startStream()
 	default:

@@ -99,6 +99,7 @@ func (t *turn) serve() {
 // post reads one message and answers it.
 func (t *turn) post() {
 	defer t.account()
+	defer t.endOutlet()
 	if f := t.looped(); f != nil {
 		t.fail(f)
 		return

@@ -117,7 +117,7 @@ func (t *turn) subscribe() {
 	acknowledge := func() error {
 		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+wanted.granted(uris)+`}}`), true)
 	}
-	graceful := t.follow(nil, acknowledge, func(method string) error {
+	graceful := t.follow(nil, nil, acknowledge, func(method string) error {
 		if !wanted.wants(method) {
 			return nil
 		}

@@ -194,7 +194,7 @@ func (w *patience) gather(ctx context.Context, count int, answers <-chan told) (
 		case <-ctx.Done():
 			return nil, ""
 		case <-w.beat.C:
-			w.keepAlive()
+			w.t.keepAlive()
 		case <-w.due.C:
 			if w.dueNow(time.Now()) {
 				return nil, sayTooLate

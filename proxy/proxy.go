@@ -42,6 +42,7 @@ type Config struct {
 	Watches   int              // resources that one user has subscribed to, each session and stream by itself [4096]
 	Sessions  int              // sessions of one user that are held in memory [16384]
 	Asking    Asking           // zero values are the defaults
+	Resuming  Resuming         // zero values are the defaults
 	Limits    upstream.Limits  // zero values are the defaults
 	Logger    *slog.Logger     // nil: discards
 	Now       func() time.Time // nil: time.Now
@@ -64,6 +65,9 @@ type Proxy struct {
 	watching *busy // subscriptions to resources
 	hearing  *busy // standing streams
 	parking  *parking
+	orphans  *orphans
+	kept     atomic.Int64 // bytes of events for clients that may come back
+	ids      eventIDs
 	work     *work
 	hub      *hub
 
@@ -94,19 +98,22 @@ func New(config Config) (*Proxy, error) {
 		info:     serverInfo(config.Version),
 		all:      config.Metrics.Server(metrics.AllServers),
 		sealer:   sealer,
-		sessions: newSessions(config.Now),
 		callers:  newModernCallers(config.Now),
 		busy:     newBusy(int64(config.PerCaller)),
 		waiting:  newBusy(int64(config.PerCaller)),
 		watching: newBusy(int64(config.Watches)),
 		hearing:  newBusy(int64(config.Streams)),
 		parking:  newParking(config.Asking),
+		orphans:  newOrphans(config.Resuming),
+		ids:      newEventIDs(config.SessionKey),
 		work:     newWork(),
 		hub:      newHub(),
 	}
+	p.sessions = newSessions(config.Now, p.newShelf)
 	p.snapshot.Store(&snapshot{})
 	p.background, p.stop = context.WithCancel(context.Background())
 	p.goroutines.Go(p.sweep)
+	p.goroutines.Go(p.attend)
 	return p, nil
 }
 
@@ -124,6 +131,7 @@ func fillDefaults(config *Config) {
 	config.Watches = cmp.Or(config.Watches, 4096)
 	config.Sessions = cmp.Or(config.Sessions, 16384)
 	config.Asking = config.Asking.orDefaults()
+	config.Resuming = config.Resuming.orDefaults()
 	if config.Grants == nil {
 		config.Grants = noGrants{}
 	}

@@ -119,48 +119,33 @@ func (t *turn) logLevel() string {
 	return t.meta.logLevel
 }
 
-// startStream makes the answer a stream of events, if it is not one yet.
-func (t *turn) startStream() {
-	if t.streaming {
-		return
-	}
-	t.streaming = true
-	header := t.w.Header()
-	header["Content-Type"] = eventType
-	header["X-Accel-Buffering"] = noBuffer
-	t.w.WriteHeader(http.StatusOK)
-}
-
 // event writes one message as an event; flush says that nothing more is known to come at once.
 func (t *turn) event(message []byte, flush bool) error { return t.eventOf(flush, message) }
-
-// eventOf does the same with a message in pieces.
-func (t *turn) eventOf(flush bool, pieces ...[]byte) error {
-	t.deadline()
-	if err := t.writeEvent(pieces...); err != nil {
-		return err
-	}
-	if flush {
-		return t.flush()
-	}
-	return nil
-}
 
 func (t *turn) flush() error { return http.NewResponseController(t.w).Flush() }
 
 var (
-	eventHead = []byte("event: message\ndata: ")
+	eventLine = []byte("event: message\n")
+	dataField = []byte("data: ")
 	eventTail = []byte("\n\n")
 )
 
 // writeEvent writes the pieces of one message as an event. A message that was written over several lines becomes several data lines.
 func (t *turn) writeEvent(pieces ...[]byte) error {
+	if err := t.send(eventLine); err != nil {
+		return err
+	}
+	return t.writeData(pieces)
+}
+
+// writeData writes what comes after the head of an event.
+func (t *turn) writeData(pieces [][]byte) error {
 	for _, piece := range pieces {
 		if bytes.ContainsAny(piece, "\r\n") {
-			return t.send(rpc.AppendEvent(nil, "", bytes.Join(pieces, nil)))
+			return t.send(rpc.AppendEvent(nil, "", bytes.Join(pieces, nil))[len(eventLine):])
 		}
 	}
-	if err := t.send(eventHead); err != nil {
+	if err := t.send(dataField); err != nil {
 		return err
 	}
 	for _, piece := range pieces {
@@ -212,10 +197,10 @@ func (t *turn) head() []byte {
 }
 
 func (t *turn) finishWith(pieces [][]byte) {
+	t.claim()
 	if t.streaming || !accepts(t.r.Header, "application/json") {
 		t.startStream()
-		t.deadline()
-		if t.writeEvent(pieces...) != nil {
+		if t.eventOf(false, pieces...) != nil {
 			t.outcome = outcomeError
 		}
 		return
@@ -329,6 +314,7 @@ func withoutServerInfo(raw []byte) []byte {
 
 // answerError relays a server's JSON-RPC error.
 func (t *turn) answerError(raw []byte) {
+	t.claim()
 	t.outcome = outcomeError
 	if t.traced.span != nil {
 		t.traced.code, _ = strconv.Atoi(string(rpc.Find(raw, "code")))

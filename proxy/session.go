@@ -21,16 +21,17 @@ const maxDeleted = 16384
 
 // sessions holds the live side of sessions: by id, made when one is first used here.
 type sessions struct {
-	now  func() time.Time
-	live sync.Map // id → *session
+	now   func() time.Time
+	shelf func(id string) *shelf
+	live  sync.Map // id → *session
 
 	mu      sync.Mutex
 	deleted map[string]struct{}
 	order   []string // of deleted, the oldest first
 }
 
-func newSessions(now func() time.Time) *sessions {
-	return &sessions{now: now, deleted: map[string]struct{}{}}
+func newSessions(now func() time.Time, shelf func(id string) *shelf) *sessions {
+	return &sessions{now: now, shelf: shelf, deleted: map[string]struct{}{}}
 }
 
 // session is the live side of one downstream session.
@@ -38,14 +39,14 @@ type session struct {
 	id     string
 	sealed *sealed
 	used   atomic.Int64 // unix seconds
+	shelf  *shelf
 
 	over chan struct{} // closed when the session ends
 
 	mu      sync.Mutex
-	conns   map[*link]*upstream.Conn      // upstream sessions belong to exactly one downstream session
-	cancel  map[string]context.CancelFunc // requests under way, by raw id
+	conns   map[*link]*upstream.Conn // upstream sessions belong to exactly one downstream session
+	calls   map[string]*turn         // requests under way, by raw id
 	streams int
-	outbox  chan []byte      // messages for a standing stream
 	boards  map[*link]*board // of conns; made when something hangs there
 	watcher *watcher         // what the client has subscribed to; nil: nothing yet
 
@@ -70,7 +71,7 @@ func (s *sessions) find(what *sealed) *session {
 		return nil
 	}
 	made := &session{id: what.ID, sealed: what, over: make(chan struct{}),
-		conns: map[*link]*upstream.Conn{}, cancel: map[string]context.CancelFunc{}, outbox: make(chan []byte, maxOutbox)}
+		conns: map[*link]*upstream.Conn{}, calls: map[string]*turn{}, shelf: s.shelf(what.ID)}
 	made.touch(s.now())
 	value, _ := s.live.LoadOrStore(what.ID, made)
 	return value.(*session)
@@ -102,12 +103,13 @@ func (s *session) finish() {
 	}
 	s.finished = true
 	close(s.over)
-	conns, cancels, watcher := s.conns, s.cancel, s.watcher
-	s.conns, s.cancel = map[*link]*upstream.Conn{}, map[string]context.CancelFunc{}
-	s.mu.Unlock()
-	for _, cancel := range cancels {
-		cancel()
+	conns, watcher := s.conns, s.watcher
+	s.conns = map[*link]*upstream.Conn{}
+	for _, t := range s.calls {
+		t.out.cancel()
 	}
+	s.mu.Unlock()
+	s.shelf.close()
 	s.silence()
 	if watcher != nil {
 		watcher.close()
@@ -152,52 +154,53 @@ func (s *session) connOf(l *link, a *access) (conn *upstream.Conn, first *watche
 }
 
 // begin notes a request under way, so that the client can cancel it. False means that the id is in use.
-func (s *session) begin(id string, cancel context.CancelFunc) bool {
+func (s *session) begin(id string, t *turn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, taken := s.cancel[id]; taken {
+	if _, taken := s.calls[id]; taken {
 		return false
 	}
-	s.cancel[id] = cancel
+	s.calls[id] = t
 	return true
 }
 
+// done ends that. When it returns, nobody else has the turn.
 func (s *session) done(id string) {
 	s.mu.Lock()
-	delete(s.cancel, id)
+	t := s.calls[id]
+	delete(s.calls, id)
 	s.mu.Unlock()
+	t.claim()
 }
 
 // cancelRequest cancels a request under way; an unknown id is ignored, as the specification says.
 func (s *session) cancelRequest(id string) {
 	s.mu.Lock()
-	cancel := s.cancel[id]
-	s.mu.Unlock()
-	if cancel != nil {
-		cancel()
+	defer s.mu.Unlock()
+	if t := s.calls[id]; t != nil {
+		t.out.cancel()
 	}
 }
 
 // maxStreams is how many standing streams one session may have.
 const maxStreams = 4
 
-// openStream counts a standing stream in; primary says that it is the one on which messages are sent.
-func (s *session) openStream() (primary, ok bool) {
+// openStream counts a stream in that was opened with GET.
+func (s *session) openStream() (ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.finished || s.streams >= maxStreams {
-		return false, false
+		return false
 	}
 	s.streams++
-	return s.streams == 1, true
+	return true
 }
 
 func (s *session) closeStream() {
 	s.mu.Lock()
 	s.streams--
-	last := s.streams == 0
 	s.mu.Unlock()
-	if last {
+	if s.shelf.standing() == nil {
 		s.silence()
 	}
 }
@@ -206,7 +209,7 @@ func (s *session) closeStream() {
 func (s *session) quiet() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.cancel) == 0 && s.streams == 0
+	return len(s.calls) == 0 && s.streams == 0
 }
 
 func (s *session) setLevel(level string) {

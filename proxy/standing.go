@@ -10,9 +10,6 @@ import (
 
 // This file is what a legacy server says to a session of its own accord, outside of any call: it goes to the session's standing stream.
 
-// maxOutbox is how many messages wait for a standing stream to take them.
-const maxOutbox = 16
-
 // maxElicitations bounds how many elicitations of URL mode a session remembers.
 const maxElicitations = 64
 
@@ -91,32 +88,13 @@ func (s *session) heard(l *link, m rpc.Message) bool {
 	return true
 }
 
-// post leaves a message for one of the standing streams. False: there is none, or they take nothing.
-func (s *session) post(message []byte) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams == 0 || s.finished {
-		return false
-	}
-	select {
-	case s.outbox <- message:
-		return true
-	default:
-		return false
-	}
-}
+// post leaves a message for one of the standing streams. False: there is none, or it does not fit.
+func (s *session) post(message []byte) bool { return s.shelf.say(message) }
 
 // silence ends what waits for a standing stream when the last one has ended.
 func (s *session) silence() {
 	for _, q := range s.takeWhere(func(q *question) bool { return q.standing }) {
 		q.refuse(sayGone)
-	}
-	for {
-		select {
-		case <-s.outbox:
-		default:
-			return
-		}
 	}
 }
 

@@ -32,30 +32,20 @@ func (t *turn) get() {
 	t.detach((*turn).listen)
 }
 
-// listen keeps the stream open until its client, its session or the program goes.
+// listen keeps a stream open until its client, its session or the program goes.
 func (t *turn) listen() {
 	if !t.beginHearing() {
 		return
 	}
 	defer t.endHearing()
-	primary, ok := t.session.openStream()
-	if !ok {
-		t.fail(failStreams())
-		return
+	if f := t.openFeed(); f != nil {
+		t.fail(f)
 	}
-	defer t.session.closeStream()
-	t.watcher = t.session.watcherOf(t.proxy, true)
-	t.startStream()
-	t.follow(t.session.over, t.flushHead, func(method string) error {
-		if !primary {
-			return nil // a message goes to one stream only
-		}
-		return t.event([]byte(`{"jsonrpc":"2.0","method":"`+method+`"}`), true)
-	})
 }
 
-// follow opens a stream, keeps it open, and calls changed with a notification for each of the caller's lists that is another; graceful says that it was we who ended it. What changes after the client knows that the stream is open is told.
-func (t *turn) follow(over <-chan struct{}, open func() error, changed func(method string) error) (graceful bool) {
+// follow opens a stream, keeps it open, and calls changed with a notification for each of the caller's lists that is another; graceful says that it was we who ended it. What changes after the client knows that the stream is open
+// is told. Of a legacy client the stream is carried.
+func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, changed func(method string) error) (graceful bool) {
 	t.leaveBusy()
 	t.leaveRoom()
 	t.proxy.config.Metrics.Streams(1)
@@ -63,12 +53,17 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 	woken := t.proxy.hub.join()
 	defer t.proxy.hub.leave(woken)
 	last := t.proxy.visible(&t.scope)
+	var more <-chan struct{}
+	if c != nil {
+		if c.resumed {
+			last = c.known
+			woken <- struct{}{} // the lists may be others since
+		}
+		more = c.more
+		c.learned(last)
+	}
 	if open() != nil {
 		return false
-	}
-	var outbox <-chan []byte
-	if t.session != nil {
-		outbox = t.session.outbox
 	}
 	var updates <-chan struct{}
 	if t.watcher != nil {
@@ -86,13 +81,13 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 			return true
 		case <-t.proxy.hub.done:
 			return true
-		case message := <-outbox:
-			err = t.event(message, true)
+		case <-more:
+			err = c.pump()
 		case <-updates:
 			if !t.stillAllowed() {
 				return true
 			}
-			err = t.tellNews(t.watcher)
+			err = t.tellNews(t.watcher, c)
 		case <-ticker.C:
 			if t.session != nil {
 				t.session.lapse(time.Now())
@@ -117,7 +112,9 @@ func (t *turn) follow(over <-chan struct{}, open func() error, changed func(meth
 					break
 				}
 			}
-			last = next
+			if last = next; c != nil {
+				c.learned(last)
+			}
 		}
 		if err != nil {
 			return false

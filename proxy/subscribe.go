@@ -84,7 +84,7 @@ func (t *turn) unwatchResource(p params) {
 }
 
 // tellNews tells the client of resources that are updated and of which it may know; if this stream cannot, another one may.
-func (t *turn) tellNews(w *watcher) error {
+func (t *turn) tellNews(w *watcher, c *carrier) error {
 	for {
 		name, what, any := w.take()
 		if !any {
@@ -93,7 +93,7 @@ func (t *turn) tellNews(w *watcher) error {
 		if !w.may(what, &t.scope) {
 			continue
 		}
-		if err := t.event(updated(name, w.tag), true); err != nil {
+		if err := t.say(c, updated(name, w.tag)); err != nil {
 			w.note(what.of, what.link, what.uri)
 			return err
 		}

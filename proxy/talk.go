@@ -88,14 +88,6 @@ func (w *patience) endAll(why string) {
 	w.open = w.open[:0]
 }
 
-// keepAlive shows that the stream lives. If the client is gone, the request's context says so.
-func (w *patience) keepAlive() {
-	w.t.deadline()
-	if w.t.send(keepAliveComment) == nil {
-		w.t.flush()
-	}
-}
-
 func (w *patience) stop() {
 	w.beat.Stop()
 	w.due.Stop()
@@ -168,7 +160,7 @@ func (k *talk) next() (rpc.Message, error) {
 			}
 			return r.message, r.err
 		case <-k.beat.C:
-			k.keepAlive()
+			k.t.keepAlive()
 		case <-k.due.C:
 			k.dueNow(time.Now())
 		case <-k.over:

@@ -41,6 +41,7 @@ type turn struct {
 	server    *server       // whom it concerns; nil: none in particular
 	streaming bool          // the answer is a stream of events
 	detached  bool          // a twin answers
+	out       outlet        // of a legacy client
 	outcome   string
 	bytesIn   int64
 	bytesOut  int64
@@ -82,6 +83,7 @@ func (t *turn) deadline() {
 
 // fail answers with an error.
 func (t *turn) fail(f *failure) {
+	t.claim()
 	t.outcome, t.traced.code = outcomeError, f.rpc.Code
 	status := f.legacy
 	if t.modern {
@@ -93,6 +95,7 @@ func (t *turn) fail(f *failure) {
 
 // write answers with one message: the whole body, or the last event of a stream that has begun.
 func (t *turn) write(status int, body []byte) {
+	t.claim()
 	if t.streaming {
 		t.event(body, false)
 		return

@@ -128,6 +128,12 @@ type Call struct {
 	Timeout      time.Duration // instead of Limits.Call; 0: the limit
 	Idempotent   bool          // may be sent again after a failure in which it may have run (lists)
 	Alone        bool          // fail with ErrBusy, and send nothing, where another call of this Conn is under way
+	Poller       Poller        // nil: nobody wants to know
+}
+
+// Poller is told that a legacy server has ended the connection on which its answer was to come, and wants to be asked again after some time; goesOn says that it will be. It is called from Next.
+type Poller interface {
+	Polled(retry time.Duration, goesOn bool)
 }
 
 // Do sends a request. The error is a *Failure. The Exchange must be closed.

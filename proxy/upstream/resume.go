@@ -78,7 +78,11 @@ func (e *Exchange) resume(err error) *Failure {
 		return cause
 	}
 	earlier := e.cursor.lastID
-	if e.cursor.note(e.events); !e.cursor.usable() {
+	e.cursor.note(e.events)
+	if err == io.EOF && e.cursor.retry > 0 && e.call.Poller != nil {
+		e.call.Poller.Polled(e.cursor.retry, e.cursor.usable())
+	}
+	if !e.cursor.usable() {
 		return cause
 	}
 	if e.cursor.lastID != earlier {
