@@ -34,6 +34,7 @@ type house struct {
 	dir      string
 	log      *os.File
 	upstream string // address
+	own      string // address of the sidecar
 	token    string
 	metrics  string // address of the sidecar's metrics
 	ready    time.Duration
@@ -90,7 +91,7 @@ func (h *house) start(ctx context.Context) (err error) {
 		}
 	}
 	upstream, reverse, own := addresses[0], addresses[1], addresses[2]
-	h.upstream, h.metrics = upstream, addresses[3]
+	h.upstream, h.own, h.metrics = upstream, own, addresses[3]
 	if _, err = h.launch(ctx, upstream, nil, self, "upstream", upstream); err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (h *house) waitReady(ctx context.Context) error {
 }
 
 // api asks the sidecar's management API.
-func (h *house) api(address, path, body string) (out struct{ Token string }, err error) {
+func (h *house) api(address, path, body string) (out struct{ ID, Token string }, err error) {
 	r, err := http.NewRequest(http.MethodPost, "http://"+address+path, strings.NewReader(body))
 	if err != nil {
 		return out, err

@@ -76,6 +76,14 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, u.accepts.Load())
 		return
 	}
+	switch {
+	case r.URL.Path == "/token":
+		serveToken(w)
+		return
+	case r.URL.Path == guardedPath && r.Header.Get("Authorization") != credential:
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	if r.Method == http.MethodDelete {
 		return
 	}
