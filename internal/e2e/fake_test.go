@@ -18,6 +18,7 @@ type fake struct {
 
 	mu    sync.Mutex // guards what follows
 	call  func(w http.ResponseWriter, r *http.Request, m heard)
+	hears func(id string)
 	list  string // raw, between the brackets
 	heard []heard
 }
@@ -74,12 +75,15 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	f.heard = append(f.heard, m)
-	call, list := f.call, f.list
+	call, list, hears := f.call, f.list, f.hears
 	f.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	modern := m.Params.Meta.Version != ""
 	switch {
 	case m.ID == nil:
+		w.WriteHeader(http.StatusAccepted)
+	case m.Method == "" && hears != nil:
+		hears(string(m.ID))
 		w.WriteHeader(http.StatusAccepted)
 	case modern != (f.kind == modernOnly):
 		w.WriteHeader(http.StatusBadRequest)
@@ -131,6 +135,13 @@ func (f *fake) onCall(call func(w http.ResponseWriter, r *http.Request, m heard)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.call = call
+}
+
+// onAnswer has what is answered to the server's own requests told.
+func (f *fake) onAnswer(hears func(id string)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.hears = hears
 }
 
 // of returns what was heard of one method.

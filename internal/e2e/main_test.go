@@ -93,9 +93,9 @@ func start(t testing.TB, args ...string) *sidecar {
 }
 
 // startMeasured starts one that is built as for users even where the tests run with the race detector, which takes memory of its own.
-func startMeasured(t testing.TB) *sidecar {
+func startMeasured(t testing.TB, args ...string) *sidecar {
 	t.Helper()
-	return startWith(t, rig.SidecarConfig{Dir: filepath.Join(t.TempDir(), "data"), Binary: must[string](t)(sidecarBinary())})
+	return startWith(t, rig.SidecarConfig{Dir: filepath.Join(t.TempDir(), "data"), Binary: must[string](t)(sidecarBinary()), Args: args})
 }
 
 func startWith(t testing.TB, c rig.SidecarConfig) *sidecar {
