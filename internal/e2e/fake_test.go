@@ -1,14 +1,17 @@
 package e2e_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // fake is an MCP server that does exactly what a test says and remembers what it was sent.
@@ -19,7 +22,9 @@ type fake struct {
 	mu    sync.Mutex // guards what follows
 	call  func(w http.ResponseWriter, r *http.Request, m heard)
 	hears func(id string)
-	list  string // raw, between the brackets
+	fresh time.Duration // how long its list stays so
+	open  string        // the id of its session, if it wants one of its own to be named; it dies with the server
+	list  string        // raw, between the brackets
 	heard []heard
 }
 
@@ -47,7 +52,7 @@ type heard struct {
 
 // startFake starts a server with the tools echo, steps and wipe.
 func startFake(t testing.TB, kind string) *fake {
-	f := &fake{kind: kind, list: toolNamed("echo") + "," + toolNamed("steps") + "," + toolNamed("wipe")}
+	f := &fake{kind: kind, fresh: time.Second, list: toolNamed("echo") + "," + toolNamed("steps") + "," + toolNamed("wipe")}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(func() {
 		f.CloseClientConnections()
@@ -75,11 +80,13 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f.mu.Lock()
 	f.heard = append(f.heard, m)
-	call, list, hears := f.call, f.list, f.hears
+	call, list, hears, fresh, open := f.call, f.list, f.hears, f.fresh, f.open
 	f.mu.Unlock()
 	w.Header().Set("Content-Type", "application/json")
 	modern := m.Params.Meta.Version != ""
 	switch {
+	case open != "" && m.Method != "initialize" && !modern && r.Header.Get("Mcp-Session-Id") != open:
+		w.WriteHeader(http.StatusNotFound)
 	case m.ID == nil:
 		w.WriteHeader(http.StatusAccepted)
 	case m.Method == "" && hears != nil:
@@ -91,10 +98,10 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case m.Method == "server/discover":
 		m.reply(w, `"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":1000,"cacheScope":"public"`)
 	case m.Method == "initialize":
-		w.Header().Set("Mcp-Session-Id", "fake-session")
+		w.Header().Set("Mcp-Session-Id", cmp.Or(open, "fake-session"))
 		m.reply(w, `"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"fake","version":"1"}`)
 	case m.Method == "tools/list":
-		m.reply(w, `"ttlMs":1000,"cacheScope":"public","tools":[`+list+`]`)
+		m.reply(w, fmt.Sprintf(`"ttlMs":%d,"cacheScope":"public","tools":[%s]`, fresh.Milliseconds(), list))
 	case m.Method == "tools/call" && call != nil:
 		call(w, r, m)
 	case m.Method == "tools/call":
@@ -135,6 +142,31 @@ func (f *fake) onCall(call func(w http.ResponseWriter, r *http.Request, m heard)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.call = call
+}
+
+// ttl says how long its list stays fresh.
+func (f *fake) ttl(d time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fresh = d
+}
+
+// needsSession has legacy requests name a session, one that this life of the server has opened.
+func (f *fake) needsSession() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open = fmt.Sprint("session-", time.Now().UnixNano())
+}
+
+// again starts it anew at its address, without its memory.
+func (f *fake) again(t *testing.T, address string) {
+	t.Helper()
+	listener := must[net.Listener](t)(net.Listen("tcp", address))
+	f.needsSession()
+	f.Server = httptest.NewUnstartedServer(f)
+	f.Listener.Close()
+	f.Listener = listener
+	f.Start()
 }
 
 // onAnswer has what is answered to the server's own requests told.

@@ -76,9 +76,9 @@ func (s *sidecar) writeUntilKilled(id string, round int) (acknowledged int) {
 	return acknowledged
 }
 
-// TestDrain is Z-01, small: what is under way ends well, nothing new is let in, streams are taken leave of.
-func TestDrain(t *testing.T) {
-	const calls, streams = 50, 50
+// TestLoadAtTheEnd is Z-01: what is under way ends well, nothing new is let in, streams are taken leave of.
+func TestLoadAtTheEnd(t *testing.T) {
+	calls, streams := sized(50, 500), sized(50, 1000)
 	f := startFake(t, legacyOnly)
 	release := make(chan struct{})
 	f.onCall(func(w http.ResponseWriter, r *http.Request, m heard) {
@@ -90,20 +90,27 @@ func TestDrain(t *testing.T) {
 	})
 	s := start(t)
 	s.register("one", f.URL)
-	token := s.token("alice")
 	client := web(t)
+	client.Transport.(*http.Transport).MaxIdleConnsPerHost = calls
+	token := "" // another one for each hundred: no user may have too much under way
+	ofUser := func(n int) string {
+		if n%100 == 0 {
+			token = s.token(fmt.Sprintf("user-%d", n/100))
+		}
+		return token
+	}
 	results := make(chan error, calls)
 	for n := range calls {
-		a := s.modern("/mcp", token)
+		a := s.modern("/mcp", ofUser(n))
 		a.client = client
 		go func() { results <- drainedCall(a, n) }()
 	}
 	eventually(t, "all calls are under way", func() bool { return len(f.of("tools/call")) == calls })
 	var standing []*events
 	for n := range streams {
-		a := s.modern("/mcp", token)
+		a := s.modern("/mcp", ofUser(n))
 		if n%2 == 0 {
-			a = s.legacy("/mcp", token)
+			a = s.legacy("/mcp", a.token)
 		}
 		stream := a.stream()
 		if a.session == "" {
@@ -114,11 +121,13 @@ func TestDrain(t *testing.T) {
 		standing = append(standing, stream)
 	}
 
+	told := time.Now()
 	s.Signal(syscall.SIGTERM)
 	eventually(t, "readiness says no", func() bool {
 		status, _, err := s.Scrape(t.Context(), "/readyz")
 		return err == nil && status == http.StatusServiceUnavailable
 	})
+	notReady := time.Since(told)
 	if got, err := try(t, web(t), http.MethodPost, s.Base+"/mcp", token, `{}`); err == nil && got.status != http.StatusServiceUnavailable {
 		t.Errorf("a new request is answered with %d", got.status)
 	}
@@ -134,6 +143,7 @@ func TestDrain(t *testing.T) {
 			t.Errorf("stream %d ended with %v after %q", n, err, last)
 		}
 	}
+	left := time.Since(told)
 	select {
 	case <-s.Ended():
 		t.Fatal("it ended before its calls")
@@ -145,10 +155,16 @@ func TestDrain(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	last := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if code := must[int](t)(s.Wait(ctx)); code != 0 {
 		t.Errorf("it ended with %d", code)
+	}
+	over := time.Since(last)
+	t.Logf("%d calls and %d streams: not ready after %s, all streams ended after %s, the process %s after the last call", calls, streams, notReady, left, over)
+	if full && (notReady > 150*time.Millisecond || left > notReady+time.Second || over > time.Second) {
+		t.Error("that is too slow")
 	}
 }
 

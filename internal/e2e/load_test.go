@@ -25,6 +25,13 @@ func sized(small, whole int) int {
 	return small
 }
 
+// aside lets a test that mostly waits run beside others, unless it is to be measured.
+func aside(t *testing.T) {
+	if !full {
+		t.Parallel()
+	}
+}
+
 // status reads a number of kB of what the system says of the process, in bytes; the test is over where it says nothing.
 func (s *sidecar) status(field string) int {
 	s.t.Helper()

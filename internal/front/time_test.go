@@ -153,6 +153,25 @@ func TestBodiesThatNobodyReads(t *testing.T) {
 	}
 }
 
+// L-05: a body whose time was up has none left for the rest of it.
+func TestABodyThatWasGivenUpIsNotWaitedForAgain(t *testing.T) {
+	for name, text := range map[string]string{"small": "Content-Length: 100\r\n\r\nxx", "chunked": "Transfer-Encoding: chunked\r\n\r\nff\r\nxx"} {
+		synctest.Test(t, func(t *testing.T) {
+			conn := dial(t, func(w http.ResponseWriter, r *http.Request) {
+				http.NewResponseController(w).SetReadDeadline(time.Now().Add(30 * time.Second))
+				if _, err := io.ReadAll(r.Body); err == nil {
+					t.Errorf("%s: the body came", name)
+				}
+				w.WriteHeader(http.StatusRequestTimeout)
+			}, nil)
+			go io.WriteString(conn, "POST / HTTP/1.1\r\nHost: localhost\r\n"+text)
+			if took := endOf(conn); took > 30*time.Second+500*time.Millisecond { // which net/http waits before it closes
+				t.Errorf("%s: closed after %v", name, took)
+			}
+		})
+	}
+}
+
 // A body that was read leaves the connection as it was, and so does a small one that was not.
 func TestConnectionsAreReused(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{

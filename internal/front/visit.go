@@ -66,17 +66,21 @@ func mint() string {
 	return string(text[:])
 }
 
-// body is a request's body that knows whether it has been read to its end.
+// body is a request's body that knows whether it has been read to its end, or as far as it could be.
 type body struct {
 	io.ReadCloser
 	length int64 // -1: not known
 	ended  bool
+	broken bool // what is missing has not come in its time, or will not
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF {
+	switch {
+	case err == io.EOF:
 		b.ended = true
+	case err != nil:
+		b.broken = true
 	}
 	return n, err
 }
@@ -135,6 +139,10 @@ func (a *answer) begin(status int) {
 	}
 	a.status = status
 	if a.body.ended {
+		return
+	}
+	if a.body.broken { // its time is over: there is none for the rest
+		a.Header()["Connection"] = closing
 		return
 	}
 	http.NewResponseController(a.ResponseWriter).SetReadDeadline(time.Now().Add(unreadPatience))

@@ -2,9 +2,12 @@ package upstream_test
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/http"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,6 +82,51 @@ func TestBreaker(t *testing.T) {
 			t.Errorf("after it was closed the rest is %v", failure.RetryAfter)
 		}
 	})
+}
+
+// U-09: a server that nobody reaches is looked for twice a second, so that it is missed no longer than it is away.
+func TestBreakerOfAServerThatIsAway(t *testing.T) {
+	for name, sign := range map[string]error{"nothing listens": syscall.ECONNREFUSED, "it was cut off": syscall.ECONNRESET, "it hung up": io.EOF} {
+		synctest.Test(t, func(t *testing.T) {
+			var away atomic.Bool
+			there := inMemory(t, modernServer(result(`{}`)))
+			s := connect(t, "", there, func(c *upstream.Config) {
+				way := c.Client.Transport.(*http.Transport)
+				dial := way.DialContext
+				way.DisableKeepAlives = true
+				way.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if away.Load() {
+						return nil, &net.OpError{Op: "dial", Net: network, Err: sign}
+					}
+					return dial(ctx, network, address)
+				}
+			})
+			mustAnswer(t, s.Conn)
+			away.Store(true)
+			fail := func(kind upstream.FailureKind) *upstream.Failure {
+				t.Helper()
+				_, _, failure := finish(t, s.Conn, toolCall)
+				if failure == nil || failure.Kind != kind {
+					t.Fatalf("%s: %v, want %s", name, failure, kind)
+				}
+				return failure
+			}
+			for range 5 {
+				fail(upstream.Unreachable)
+			}
+			for range 3 {
+				if rest := fail(upstream.Open).RetryAfter; rest != 500*time.Millisecond {
+					t.Errorf("%s: the rest is %v", name, rest)
+				}
+				time.Sleep(time.Second)
+				fail(upstream.Unreachable) // the probe
+			}
+			away.Store(false)
+			time.Sleep(time.Second)
+			mustAnswer(t, s.Conn)
+			mustAnswer(t, s.Conn)
+		})
+	}
 }
 
 // Only one call probes; the others are told at once.
