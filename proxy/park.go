@@ -201,7 +201,7 @@ func (t *turn) leave(to *target, c *parkedCall, out *upstream.Call) bool {
 		return true
 	}
 	t.outcome = outcomeOK
-	t.finish([][]byte{required(c.posed, c.conn, state)})
+	t.finish([][]byte{inputRequired(c.posed, c.conn.ServerInfo(), state)})
 	if t.outcome != outcomeOK || t.ctx.Err() != nil {
 		t.abandon(id) // the client has not heard of it
 	}
@@ -215,8 +215,8 @@ func (t *turn) abandon(id string) {
 	}
 }
 
-// required is the result by which a client is asked.
-func required(asked []posed, conn *upstream.Conn, state []byte) []byte {
+// inputRequired is the result by which a client is asked; info is who the server is, or nil.
+func inputRequired(asked []posed, info, state []byte) []byte {
 	out := []byte(`{"resultType":"input_required","inputRequests":{`)
 	for i, q := range asked {
 		if i > 0 {
@@ -225,7 +225,7 @@ func required(asked []posed, conn *upstream.Conn, state []byte) []byte {
 		out = q.input.append(out)
 	}
 	out = append(append(out, `},"requestState":`...), state...)
-	if info := conn.ServerInfo(); info != nil {
+	if info != nil {
 		out = append(append(append(out, `,"_meta":{"`+metaServerInfo+`":`...), info...), '}')
 	}
 	return append(out, '}')

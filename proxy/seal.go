@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -70,7 +71,7 @@ func (s *sealer) seal(what *sealed) (string, error) {
 	if len(what.Capabilities) > maxDeclared {
 		what.Capabilities = nil
 	}
-	plain, err := json.Marshal(what)
+	plain, err := marshal(what)
 	if err != nil {
 		return "", fmt.Errorf("sealing a session: %w", err)
 	}
@@ -79,6 +80,17 @@ func (s *sealer) seal(what *sealed) (string, error) {
 		return "", errLongSession
 	}
 	return id, nil
+}
+
+// marshal writes JSON in which raw members stay as they are: json.Marshal would escape what it takes for HTML.
+func marshal(what any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(what); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }
 
 func (s *sealer) open(id string) (*sealed, error) {

@@ -72,7 +72,7 @@ func (k *ticket) fits(other *ticket) bool {
 
 // sealTicket returns the requestState as a raw string.
 func (s *sealer) sealTicket(k *ticket) ([]byte, error) {
-	plain, err := json.Marshal(k)
+	plain, err := marshal(k)
 	if err != nil {
 		return nil, fmt.Errorf("sealing a requestState: %w", err)
 	}
