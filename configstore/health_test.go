@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"mcpsidecar/configstore"
 	"mcpsidecar/configstore/kv"
 	"mcpsidecar/configstore/kv/boltkv"
+	"mcpsidecar/configstore/kv/kvtest"
 	"mcpsidecar/internal/secret"
 )
 
@@ -113,12 +113,9 @@ func TestAFullDiskIsReportedAndRecovers(t *testing.T) {
 	}
 }
 
-func TestAFullFileSystem(t *testing.T) {
-	directory := t.TempDir()
-	if err := syscall.Mount("tmpfs", directory, "tmpfs", 0, "size=1m"); err != nil {
-		t.Skipf("a small file system cannot be mounted here: %v", err)
-	}
-	t.Cleanup(func() { syscall.Unmount(directory, syscall.MNT_DETACH) })
+func TestAFullFileSystem(t *testing.T) { kvtest.OnSmallDisk(t, 1<<20, fullFileSystem) }
+
+func fullFileSystem(t *testing.T, directory string, grow func(size int)) {
 	path := filepath.Join(directory, "store.db")
 	store := mustOpen(t, path)
 	var acknowledged []string
@@ -150,9 +147,7 @@ func TestAFullFileSystem(t *testing.T) {
 		}
 	}
 	hold()
-	if err := syscall.Mount("tmpfs", directory, "tmpfs", syscall.MS_REMOUNT, "size=4m"); err != nil {
-		t.Fatal(err)
-	}
+	grow(4 << 20)
 	if err := store.Healthy(t.Context()); err != nil {
 		t.Errorf("with room again, health says %v", err)
 	}

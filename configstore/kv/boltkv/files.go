@@ -118,7 +118,7 @@ func full(err error) error {
 	if err == nil {
 		return nil
 	}
-	for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+	for _, cause := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
 		if errors.Is(err, cause) || strings.Contains(err.Error(), cause.Error()) {
 			return fmt.Errorf("%w: %w", kv.ErrFull, err)
 		}
