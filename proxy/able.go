@@ -96,22 +96,24 @@ func answers(declared []byte) bool {
 // everyAbility is announced where we list what a server has for everyone: some offer a tool only to a client that can answer what it will ask. Whoever calls it announces its own.
 var everyAbility = []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}`)
 
-// announced is what a server is told of what the client declared: everything but tasks, which would be ours to keep.
-func announced(declared []byte) []byte {
-	if find(declared, "tasks") == nil {
-		return declared
+// announced is what servers are told of what the client of a session declared: everything, but for tasks in a shape that the client's version does not have. A modern server would begin some for it.
+func (s *sealed) announced() []byte {
+	declared := s.Capabilities
+	if s.Version != newestLegacy {
+		declared = without(declared, "tasks")
 	}
-	members, err := rpc.Members(nil, declared)
-	if err != nil {
-		return nil
+	if extensions := memberObject(declared, "extensions"); find(extensions, tasksExtension) != nil {
+		declared = joined(edited(declared, rpc.Edit{Name: "extensions", Value: without(extensions, tasksExtension)}))
 	}
-	kept := members[:0]
-	for _, m := range members {
-		if m.Name != "tasks" {
-			kept = append(kept, m)
-		}
+	return declared
+}
+
+// without is an object without one of its members.
+func without(raw []byte, name string) []byte {
+	if find(raw, name) == nil {
+		return raw
 	}
-	return rpc.AppendObject(nil, kept)
+	return joined(edited(raw, rpc.Edit{Name: name}))
 }
 
 // find is rpc.Find for a value that may be missing or no object.

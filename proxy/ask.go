@@ -46,6 +46,13 @@ type question struct {
 	held     *upstream.Exchange // the call whose clock stands still meanwhile; nil: none
 	told     chan told          // of a modern server: where the answer goes; has room for it
 	key      string             // of a modern server: its name for the question
+	begins   bool               // the client may begin a task for it
+	lists    bool               // it asks for the client's tasks
+}
+
+// question is a legacy server's request to the client of a session.
+func (s *session) question(l *link, m *rpc.Message, asked *upstream.Asked) *question {
+	return &question{link: l, asked: asked, begins: find(m.Params, "task") != nil, lists: m.Method == "tasks/list"}
 }
 
 // told is what a client answered to one question of a modern server.
@@ -185,7 +192,7 @@ func (t *turn) pass(q *question) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	if t.message.Kind == rpc.Response {
-		return q.asked.Reply(ctx, t.message.Result, nil)
+		return q.asked.Reply(ctx, t.proxy.forServer(t.session.heed(q, t.message.Result), t.scope.identity, q.link), nil)
 	}
 	failure, ok := rpc.ParseError(t.message.Error)
 	if !ok {

@@ -207,7 +207,7 @@ type inputRequired struct {
 	RequestState  string              `json:"requestState"`
 }
 
-func (c called) required(t *testing.T) (in inputRequired) {
+func (c called) required(t testing.TB) (in inputRequired) {
 	t.Helper()
 	m := c.raw.last(t)
 	if json.Unmarshal(m.Result, &in) != nil || in.ResultType != "input_required" {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
@@ -18,8 +19,16 @@ type board struct {
 	listen func() // has the server's standing stream heard, if nobody does
 	rest   func() // hears that nothing hangs here any more
 
+	kept atomic.Bool // somebody listens to the stream for other news, too, from now on
+
 	mu sync.Mutex
 	by map[string][]*watch // by the server's own URI
+}
+
+// keep has the server's standing stream heard, whatever hangs here.
+func (b *board) keep() {
+	b.kept.Store(true)
+	b.listen()
 }
 
 // hang has the server tell of a resource; the error is upstream's.
@@ -42,7 +51,7 @@ func (b *board) hang(w *watch) error {
 func (b *board) take(w *watch) {
 	b.unhang(w)
 	b.conn.Unwatch(w.uri)
-	if !b.any() {
+	if !b.any() && !b.kept.Load() {
 		b.rest()
 	}
 }

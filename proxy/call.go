@@ -15,6 +15,7 @@ import (
 type call struct {
 	name      string // as the client knows the tool
 	arguments []byte // raw object; nil: none
+	task      []byte // raw object: it is to be made as a task (2025-11-25); nil: not
 	rest      []rpc.Member
 }
 
@@ -34,7 +35,10 @@ func readCall(p params) (call, *failure) {
 			}
 			c.arguments = m.Value
 		case "task":
-			// We offer no tasks, and whoever does not ignores this (2025-11-25, basic/utilities/tasks).
+			if m.Value[0] != '{' {
+				return c, failInvalidParams("task must be an object")
+			}
+			c.task = m.Value
 		default:
 			c.rest = append(c.rest, m)
 		}
@@ -115,26 +119,9 @@ type target struct {
 
 // resolve finds the server and the tool of a name.
 func (t *turn) resolve(name string) (found target) {
-	s := t.candidate(name)
-	found.server = s
-	if s == nil || !s.decideServer(t.scope.question).Allowed {
-		return found
-	}
-	if s.link == nil {
-		found.err = &upstream.Failure{Kind: upstream.Unreachable, Slug: s.slug}
-		return found
-	}
-	found.way, found.signIn = s.link.of(t.ctx, t.scope.identity.User)
-	v := found.way.lists.tools.fresh(t.started)
+	found, v := t.toolsAt(t.candidate(name))
 	if v == nil {
-		if v, _, found.err = found.way.lists.tools.get(t.passing(s)); found.err != nil {
-			return found
-		}
-	}
-	if !s.hasBaseline { // the fetch has stored one meanwhile, and with it the rules are others
-		if newer := t.candidate(name); newer != nil && newer.link == s.link { // another link is another way to connect, and what way proves us with is not for that
-			found.server = newer
-		}
+		return found
 	}
 	found.tool = v.byExposed[name]
 	if t.scope.only != "" {
@@ -144,6 +131,30 @@ func (t *turn) resolve(name string) (found target) {
 		found.way.lists.tools.refresh()
 	}
 	return found
+}
+
+// toolsAt finds the caller's way to a server, and what tools it has; nil: the caller may see nothing of it, or found.err says why that cannot be known.
+func (t *turn) toolsAt(s *server) (found target, v *view) {
+	found.server = s
+	if s == nil || !s.decideServer(t.scope.question).Allowed {
+		return found, nil
+	}
+	if s.link == nil {
+		found.err = &upstream.Failure{Kind: upstream.Unreachable, Slug: s.slug}
+		return found, nil
+	}
+	found.way, found.signIn = s.link.of(t.ctx, t.scope.identity.User)
+	if v = found.way.lists.tools.fresh(t.started); v == nil {
+		if v, _, found.err = found.way.lists.tools.get(t.passing(s)); found.err != nil {
+			return found, nil
+		}
+	}
+	if !s.hasBaseline { // the fetch has stored one meanwhile, and with it the rules are others
+		if newer := t.proxy.snapshot.Load().bySlug[s.slug]; newer != nil && newer.link == s.link { // another link is another way to connect, and what way proves us with is not for that
+			found.server = newer
+		}
+	}
+	return found, v
 }
 
 func (t *turn) candidate(name string) *server {
@@ -191,6 +202,11 @@ func (t *turn) countDenied(decision policy.Decision) {
 
 // forward makes an allowed call.
 func (t *turn) forward(to *target, c call) {
+	f := t.begins(to, &c)
+	if f != nil {
+		t.fail(f)
+		return
+	}
 	out, f := t.prepare(to.server, to.tool, c)
 	if f != nil {
 		t.fail(f)
@@ -254,6 +270,9 @@ func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *fai
 	out.Params = append(t.room.out[:0], rpc.Member{Name: "name", Raw: rawName, Value: rpc.AppendString(nil, tool.tool.Name)})
 	if arguments != nil {
 		out.Params = append(out.Params, rpc.Member{Name: "arguments", Raw: rawArguments, Value: arguments})
+	}
+	if c.task != nil {
+		out.Params = append(out.Params, rpc.Member{Name: "task", Value: c.task})
 	}
 	out.Params = append(out.Params, c.rest...)
 	return out, nil

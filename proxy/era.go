@@ -43,6 +43,7 @@ type meta struct {
 	parent       []byte // raw trace context; see trace.go
 	state        []byte
 	baggage      []byte
+	related      []byte       // raw: the task that the request is about; nil: none
 	rest         []rpc.Member // goes along to the server
 }
 
@@ -111,6 +112,8 @@ func (m *meta) take(member rpc.Member) *failure {
 		m.parent = member.Value
 	case metaState:
 		m.state = member.Value
+	case metaTask:
+		m.related = member.Value // its id is ours
 	case metaBaggage:
 		m.baggage = member.Value
 	default:

@@ -96,6 +96,23 @@ func failMethod(method string) *failure {
 	return fail(http.StatusNotFound, http.StatusOK, codeMethodNotFound, "Method not found: "+clip(method))
 }
 
+// failMethodSaying is for a method that is known and not to be had in this way.
+func failMethodSaying(message string) *failure {
+	return fail(http.StatusNotFound, http.StatusOK, codeMethodNotFound, message)
+}
+
+const sayNoTask = "Task not found"
+
+// failUnknownTask is the one answer for a task that does not exist, is another caller's, or may not be touched now.
+func failUnknownTask() *failure { return failInvalidParams(sayNoTask) }
+
+// failNoTasks is for a modern client that has not declared that it can deal with tasks (extension Tasks, Protocol Errors).
+func failNoTasks() *failure {
+	f := fail(http.StatusBadRequest, http.StatusBadRequest, codeMissingCapability, "Missing required client capability")
+	f.rpc.Data = []byte(`{"requiredCapabilities":{"extensions":{"` + tasksExtension + `":{}}}}`)
+	return f
+}
+
 func failRequest(message string) *failure {
 	return fail(http.StatusBadRequest, http.StatusBadRequest, codeInvalidRequest, message)
 }

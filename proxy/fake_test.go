@@ -55,7 +55,7 @@ func tool(name string, more ...string) string {
 	return fmt.Sprintf(`{"name":%q,"description":"does %s","inputSchema":{"type":"object"}%s}`, name, name, strings.Join(append([]string{""}, more...), ","))
 }
 
-func startFake(t *testing.T, era string, tools ...string) *fakeServer {
+func startFake(t testing.TB, era string, tools ...string) *fakeServer {
 	t.Helper()
 	f := &fakeServer{era: era, tools: tools}
 	f.Server = httptest.NewServer(http.HandlerFunc(f.serve))

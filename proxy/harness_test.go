@@ -26,7 +26,7 @@ import (
 
 // rig is a proxy with everything around it, in front of fake servers.
 type rig struct {
-	t       *testing.T
+	t       testing.TB
 	proxy   *proxy.Proxy
 	metrics *metrics.Metrics
 	web     *httptest.Server
@@ -41,11 +41,11 @@ type rig struct {
 
 var sessionKey = [32]byte{1, 2, 3}
 
-func newRig(t *testing.T, servers ...configstore.Server) *rig {
+func newRig(t testing.TB, servers ...configstore.Server) *rig {
 	return newRigWith(t, func(*proxy.Config) {}, servers...)
 }
 
-func newRigWith(t *testing.T, change func(*proxy.Config), servers ...configstore.Server) *rig {
+func newRigWith(t testing.TB, change func(*proxy.Config), servers ...configstore.Server) *rig {
 	t.Helper()
 	r := &rig{t: t, metrics: metrics.New(metrics.Config{}), audit: filepath.Join(t.TempDir(), "audit.log")}
 	log, err := audit.Open(audit.Config{Path: r.audit})
@@ -167,7 +167,7 @@ type message struct {
 	} `json:"error"`
 }
 
-func (a answer) last(t *testing.T) message {
+func (a answer) last(t testing.TB) message {
 	t.Helper()
 	text := a.body
 	if len(a.events) > 0 {

@@ -36,7 +36,7 @@ func (t *turn) serveLegacy(p params) {
 	case "resources/unsubscribe":
 		t.unwatchResource(p)
 	default:
-		if !t.serveSurface(p) && !t.serveExtension(p) {
+		if !t.serveSurface(p) && !t.serveTask(p) && !t.serveExtension(p) {
 			t.fail(failMethod(t.message.Method))
 		}
 	}
@@ -124,7 +124,7 @@ func (t *turn) enterSession() *failure {
 	if t.session = t.proxy.sessions.find(what); t.session == nil {
 		return failSession()
 	}
-	t.version = what.Version
+	t.version, t.scope.version = what.Version, what.Version
 	t.scope.tighten(what)
 	return t.checkLegacyVersion()
 }
@@ -149,6 +149,8 @@ func (t *turn) checkLegacyVersion() *failure {
 func (t *turn) legacyNotification(p params) {
 	switch t.message.Method {
 	case "notifications/initialized", "notifications/progress":
+	case methodTaskStatus:
+		t.tellStatus(p)
 	case "notifications/roots/list_changed":
 		t.session.tellRoots(t.proxy)
 	case "notifications/cancelled":

@@ -30,6 +30,8 @@ type link struct {
 	upstream *upstream.Server
 	timeout  time.Duration
 	instance string
+	place    []byte      // of the server; see taskTicket
+	tasksAt  string      // the same for whoever keeps tasks apart: which server, and where
 	plain    http.Header // what every request carries, with the credential that an admin stored; read only
 	ways     accesses
 
@@ -70,7 +72,9 @@ func (p *Proxy) newLink(record *configstore.Server, identity string, meter *metr
 	l := &link{
 		identity: identity, serverID: record.ID, slug: record.Slug, p: p, record: *record, grants: p.config.Grants, meter: meter, upstream: live,
 		timeout: timeout, instance: p.instance, plain: plainHeader(record, p.instance), idle: make(chan struct{}, 1),
+		place: placeOf(record.URL),
 	}
+	l.tasksAt = l.serverID + string(l.place)
 	l.ways.everyone = newAccess(p, l, "")
 	l.asksAside.Store(record.Transport == configstore.SSE) // there it can be told of no question which call it is about
 	return l, nil

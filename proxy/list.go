@@ -83,9 +83,9 @@ func atHand[V any](ctx context.Context, p *Proxy, sc *scope, surface policy.Surf
 // toolsOf picks one of a server's lists.
 func toolsOf(ls *lists) *keeper[view] { return &ls.tools }
 
-// fragments keeps the rendered tools of a list for the four ways in which they can be asked for.
+// fragments keeps the rendered tools of a list for the ways in which they can be asked for.
 type fragments struct {
-	slots [4]atomic.Pointer[fragment]
+	slots [8]atomic.Pointer[fragment]
 }
 
 // fragment is the tools of one view that pass the policy, as ready bytes joined by commas. It is immutable.
@@ -100,7 +100,8 @@ type fragment struct {
 // of the caller but the mode; so callers share fragments.
 func toolFragment(p *part[view], sc *scope) *fragment {
 	s, v := p.server, p.view
-	slot := &p.way.lists.fragments.slots[sc.slot()]
+	showTasks := v.tasks && sc.speaksTasks(p.way.lists.offers.Load())
+	slot := &p.way.lists.fragments.slots[sc.slot(showTasks)]
 	if f := slot.Load(); f != nil && f.view == v && f.server == s {
 		return f
 	}
@@ -116,7 +117,11 @@ func toolFragment(p *part[view], sc *scope) *fragment {
 		if f.count > 0 {
 			f.bytes = append(f.bytes, ',')
 		}
+		begin := len(f.bytes)
 		f.bytes = t.tool.AppendExposed(f.bytes, sc.nameOf(t), s.intent)
+		if t.support != "" && !showTasks {
+			f.bytes = append(f.bytes[:begin], withoutSupport(f.bytes[begin:])...)
+		}
 		f.count++
 	}
 	slot.Store(f)
@@ -256,14 +261,17 @@ func sameLists(a, b [][]byte) bool {
 	})
 }
 
-// question is what a caller asks the policy, before a server's name is put in.
-func (sc *scope) slot() int {
+// slot is where the rendered tools for this way of asking are kept.
+func (sc *scope) slot(showTasks bool) int {
 	slot := 0
 	if sc.question.Mode == policy.Plan {
 		slot = 1
 	}
 	if sc.only != "" {
 		slot |= 2
+	}
+	if showTasks {
+		slot |= 4
 	}
 	return slot
 }

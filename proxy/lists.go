@@ -23,6 +23,7 @@ const listenIdle = 10 * time.Minute
 type listedTool struct {
 	tool    *catalog.Tool
 	exposed string
+	support string                // how it can be called as a task, as the server says it; empty: it says nothing
 	intent  func() *intent.Schema // reads the input schema when it is first asked for
 }
 
@@ -33,6 +34,7 @@ type view struct {
 	byExposed map[string]*listedTool
 	ordered   []*listedTool // by exposed name
 	fetched   time.Time
+	tasks     bool // some tool says how it can be called as a task
 
 	interfaces func() map[string]bool // URIs that the tools name as their user interfaces
 }
@@ -145,8 +147,9 @@ func newView(slug string, built *catalog.Catalog, fetched time.Time) *view {
 		if !ok {
 			continue
 		}
-		listed := &listedTool{tool: t, exposed: exposed, intent: sync.OnceValue(func() *intent.Schema { return intent.Read(t.InputSchema()) })}
+		listed := &listedTool{tool: t, exposed: exposed, support: taskSupport(t.Raw), intent: sync.OnceValue(func() *intent.Schema { return intent.Read(t.InputSchema()) })}
 		v.byName[t.Name], v.byExposed[exposed] = listed, listed
+		v.tasks = v.tasks || listed.support != ""
 		v.ordered = append(v.ordered, listed)
 	}
 	sortExposed(v.ordered)

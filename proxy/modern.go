@@ -10,7 +10,7 @@ func (t *turn) serveModern(p params) {
 		t.fail(f)
 		return
 	}
-	t.version = modernVersion
+	t.version, t.scope.version = modernVersion, modernVersion
 	if t.message.Kind == rpc.Notification {
 		t.modernNotification(p)
 		return
@@ -25,7 +25,7 @@ func (t *turn) serveModern(p params) {
 	case "subscriptions/listen":
 		t.detach((*turn).subscribe)
 	default:
-		if !t.serveSurface(p) && !t.serveExtension(p) {
+		if !t.serveSurface(p) && !t.serveTask(p) && !t.serveExtension(p) {
 			t.fail(failMethod(t.message.Method))
 		}
 	}

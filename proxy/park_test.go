@@ -372,16 +372,21 @@ func TestWhatClientsCanDoIsKeptApart(t *testing.T) {
 	}
 }
 
-// TestServersAreNotToldOfTasks, which nobody here keeps yet; ableToAll else is told as it is.
-func TestServersAreNotToldOfTasks(t *testing.T) {
-	for _, clientEra := range eras {
+// TestServersAreToldWhatTheClientSaid, but for tasks in a shape that is not for them.
+func TestServersAreToldWhatTheClientSaid(t *testing.T) {
+	for _, test := range []struct{ era, version, declared, want string }{
+		{"legacy", "2025-11-25", `{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"x/y":{}}}`, `{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"x/y":{}}}`},
+		{"legacy", "2025-06-18", `{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"x/y":{}}}`, `{"roots":{"listChanged":true},"extensions":{"x/y":{}}}`},
+		{"legacy", "2025-11-25", `{"extensions":{"x/y":{},"io.modelcontextprotocol/tasks":{}},"roots":{}}`, `{"extensions":{"x/y":{}},"roots":{}}`},
+		{"modern", "", `{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"x/y":{}}}`, `{"roots":{"listChanged":true},"extensions":{"x/y":{}}}`},
+	} {
 		a := startAsker(t, "legacy")
 		r := newRig(t, a.record("one"))
-		c := r.clientWith(clientEra, "/mcp", r.token("user", "alice"), `{"roots":{"listChanged":true},"tasks":{"list":{}},"extensions":{"x/y":{}}}`)
+		c := r.clientSpeaking(test.era, "/mcp", r.token("user", "alice"), test.declared, test.version)
 		c.again(`{"ask":[]}`, "")
 		initialized := a.seenOf("initialize")
-		if got := initialized[len(initialized)-1].Body; !strings.Contains(got, `"capabilities":{"roots":{"listChanged":true},"extensions":{"x/y":{}}},`) {
-			t.Errorf("%s: %s", clientEra, got)
+		if got := initialized[len(initialized)-1].Body; !strings.Contains(got, `"capabilities":`+test.want+`,`) {
+			t.Errorf("%s %s, %s: %s", test.era, test.version, test.declared, got)
 		}
 	}
 }

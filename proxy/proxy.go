@@ -68,6 +68,7 @@ type Proxy struct {
 	orphans  *orphans
 	kept     atomic.Int64 // bytes of events for clients that may come back
 	ids      eventIDs
+	tasks    *taskBook
 	work     *work
 	hub      *hub
 
@@ -106,6 +107,7 @@ func New(config Config) (*Proxy, error) {
 		parking:  newParking(config.Asking),
 		orphans:  newOrphans(config.Resuming),
 		ids:      newEventIDs(config.SessionKey),
+		tasks:    newTaskBook(config.Now),
 		work:     newWork(),
 		hub:      newHub(),
 	}
@@ -216,6 +218,7 @@ func (p *Proxy) sweep() {
 		case <-ticker.C:
 			p.sessions.sweep()
 			p.callers.sweep()
+			p.tasks.sweep()
 			for _, s := range p.snapshot.Load().servers {
 				if s.link != nil {
 					s.link.sweep(p.now())

@@ -33,6 +33,10 @@ func (t *turn) relay(ctx context.Context, to *target, conn *upstream.Conn, ex *u
 			if ex.Era() == upstream.Modern && wantsInput(&m) {
 				return t.inputRequired(to, &m, out)
 			}
+			if t.concernsTask(ex.Era(), &m) {
+				t.answerTask(to, conn, ex, &m)
+				return nil
+			}
 			t.answer(conn, ex.Era(), &m)
 			return nil
 		case rpc.ErrorResponse:
@@ -57,12 +61,19 @@ func (t *turn) relay(ctx context.Context, to *target, conn *upstream.Conn, ex *u
 
 // notify passes a notification on if the client asked for its kind.
 func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
+	m.Params = t.related(m.Params)
 	params := append(make([][]byte, 0, 10), nil, m.Params) // after the head
 	switch m.Method {
-	case "notifications/progress":
+	case methodProgress:
 		if params = t.ownToken(params[:1], ex, m.Params); params == nil {
 			return nil
 		}
+	case methodTaskStatus:
+		own := t.proxy.tasks.status(t.taskCaller(t.server.link), m.Params)
+		if own == nil || t.session == nil {
+			return nil
+		}
+		params[1] = own
 	case "notifications/message":
 		if !t.wantsLog(m.Params) {
 			return nil
@@ -88,8 +99,17 @@ func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
 
 // ownToken replaces the progress token on the wire by the client's, and appends the pieces of what comes of it: reports can be large and many. nil: the notification is not about this request.
 func (t *turn) ownToken(pieces [][]byte, ex *upstream.Exchange, raw []byte) [][]byte {
-	if t.meta.progress == nil || raw == nil || !bytes.Equal(rpc.Find(raw, metaProgressToken), ex.Token()) {
+	if raw == nil {
 		return nil
+	}
+	if t.meta.progress == nil || !bytes.Equal(rpc.Find(raw, metaProgressToken), ex.Token()) {
+		if t.session == nil || t.proxy.tasks.empty() {
+			return nil
+		}
+		if raw = t.proxy.tasks.reported(t.taskCaller(t.server.link), raw); raw == nil {
+			return nil
+		}
+		return append(pieces, raw)
 	}
 	pieces, err := rpc.EditObject(pieces, raw, rpc.Edit{Name: metaProgressToken, Value: t.meta.progress})
 	if err != nil {

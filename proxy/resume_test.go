@@ -19,7 +19,7 @@ type event struct{ id, retry, data string }
 
 // connection is a stream of events that a client reads.
 type connection struct {
-	t        *testing.T
+	t        testing.TB
 	response *http.Response
 	lines    *bufio.Reader
 }

@@ -15,6 +15,7 @@ import (
 type scope struct {
 	identity *caller.Identity
 	only     string // the slug of /mcp/{slug}; empty on /mcp
+	version  string // of the protocol that the client speaks; empty: not known yet
 	question policy.Request
 }
 

@@ -54,6 +54,7 @@ type session struct {
 	late         []string             // ids of questions that nobody waits for any more and the client may still answer
 	elicitations []elicitation        // of URL mode that the client was shown, the oldest first
 	level        string               // of log messages; empty: all
+	clientTasks  []clientTask         // that servers have begun, the oldest first
 	finished     bool
 }
 
@@ -355,7 +356,7 @@ func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 	config := upstream.ConnConfig{Header: a.header, Notify: made.hears(a.lists.notified), Shared: true}
 	if key.abilities != 0 {
 		made.declared = bytes.Clone(declared)
-		config.Capabilities = announced(made.declared)
+		config.Capabilities = without(made.declared, "tasks")
 	}
 	made.conn = key.link.askable(config)
 	made.board = ownBoard(key.link, made.conn)

@@ -221,9 +221,15 @@ func TestAScopeThatIsMissingIsAskedFor(t *testing.T) {
 // clientWith is client with declared capabilities.
 func (r *rig) clientWith(era, path, token, capabilities string) *client {
 	r.t.Helper()
+	return r.clientSpeaking(era, path, token, capabilities, "2025-11-25")
+}
+
+// clientSpeaking is the same, of one of the versions that a legacy client can have.
+func (r *rig) clientSpeaking(era, path, token, capabilities, version string) *client {
+	r.t.Helper()
 	c := &client{rig: r, token: token, path: path, era: era, header: http.Header{}, capabilities: capabilities}
 	if era == "legacy" {
-		a := c.post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":` + capabilities + `,"clientInfo":{"name":"c","version":"1"}}}`)
+		a := c.post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"` + version + `","capabilities":` + capabilities + `,"clientInfo":{"name":"c","version":"1"}}}`)
 		c.session = a.header.Get("Mcp-Session-Id")
 	}
 	return c

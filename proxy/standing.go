@@ -22,16 +22,16 @@ type elicitation struct {
 // connect makes the session's way to a server. Where the client can be asked something, the server's standing stream is listened to as well: some ask there even in the middle of a call.
 func (s *session) connect(l *link, a *access) *upstream.Conn {
 	config := upstream.ConnConfig{
-		Header: a.header, ClientInfo: s.sealed.Client, Capabilities: announced(s.sealed.Capabilities), Version: s.sealed.Version, Notify: s.ownHears(l, a.lists.notified),
+		Header: a.header, ClientInfo: s.sealed.Client, Capabilities: s.sealed.announced(), Version: s.sealed.Version,
 	}
-	if !answers(config.Capabilities) {
-		return l.upstream.Conn(config)
-	}
-	others := config.Notify
+	others := s.ownHears(l, a.lists.notified)
 	config.Notify = func(m rpc.Message) {
 		if !s.heard(l, m) {
 			others(m)
 		}
+	}
+	if !answers(config.Capabilities) {
+		return l.upstream.Conn(config)
 	}
 	config.Sessions = true
 	config.Ask = func(m rpc.Message, asked *upstream.Asked) bool { return s.askStanding(l, m, asked) }
@@ -48,11 +48,13 @@ func (s *session) connect(l *link, a *access) *upstream.Conn {
 
 // askStanding passes a server's request on to the standing stream. False: there is none.
 func (s *session) askStanding(l *link, m rpc.Message, asked *upstream.Asked) bool {
-	if refusal := able(s.sealed.Capabilities, m.Method, m.Params); refusal != nil {
+	if refusal := s.able(l, &m); refusal != nil {
 		asked.Refuse(*refusal)
 		return true
 	}
-	q := &question{link: l, asked: asked, due: time.Now().Add(l.p.config.Asking.Time), standing: true}
+	q := s.question(l, &m, asked)
+	q.due, q.standing = time.Now().Add(l.p.config.Asking.Time), true
+	m.Params = l.p.tasks.forClient(s.taskCaller(l), m.Params)
 	if !s.pose(q) {
 		return false
 	}
@@ -65,6 +67,9 @@ func (s *session) askStanding(l *link, m rpc.Message, asked *upstream.Asked) boo
 
 // heard deals with what a server tells this session alone. False: it is about the server's lists.
 func (s *session) heard(l *link, m rpc.Message) bool {
+	if s.heardTask(l, m) {
+		return true
+	}
 	switch m.Method {
 	case "notifications/elicitation/complete":
 		if s.elicited(l, m.Params) {

@@ -33,7 +33,7 @@ func resourceTemplate(text string) string { return fmt.Sprintf(`{"uriTemplate":%
 const everything = `{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true},"completions":{}}`
 
 // startStocked starts a fake server with a stock.
-func startStocked(t *testing.T, era string, s *stock) *fakeServer {
+func startStocked(t testing.TB, era string, s *stock) *fakeServer {
 	t.Helper()
 	f := startFake(t, era, tool("x"))
 	f.before = func(w http.ResponseWriter, _ *http.Request, m seen) bool { return s.serve(f, w, m) }

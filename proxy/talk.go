@@ -111,7 +111,7 @@ type reading struct {
 // ask passes a legacy server's request on to a legacy client, or answers for a client that cannot.
 func (t *turn) ask(ex *upstream.Exchange, m *rpc.Message) {
 	asked := ex.Asked(m)
-	if refusal := able(t.session.sealed.Capabilities, m.Method, m.Params); refusal != nil {
+	if refusal := t.session.able(t.server.link, m); refusal != nil {
 		asked.Refuse(*refusal)
 		return
 	}
@@ -127,9 +127,10 @@ func (t *turn) ask(ex *upstream.Exchange, m *rpc.Message) {
 		}
 		t.talk = startTalk(w, ex)
 	}
-	q := &question{link: t.server.link, asked: asked, held: ex}
+	q := t.session.question(t.server.link, m, asked)
+	q.held = ex
 	ex.Hold()
-	if !t.talk.pose(q, m.Method, m.Params) {
+	if !t.talk.pose(q, m.Method, t.related(m.Params)) {
 		if t.session.take(q.id) == nil { // with which the clock would go on
 			ex.Resume()
 		}
@@ -248,5 +249,8 @@ func (t *turn) converse(ctx context.Context, to *target, conn *upstream.Conn, ex
 
 func (t *turn) carry(ctx context.Context, to *target, conn *upstream.Conn, ex *upstream.Exchange, out *upstream.Call) *inputs {
 	defer t.finished(ex)
+	if t.waitsForTask() {
+		ex.Hold() // the server has nothing to say before the task's end, and that is no sign of trouble
+	}
 	return t.relay(ctx, to, conn, ex, out)
 }

@@ -79,6 +79,9 @@ func (m *meta) context() trace.Context {
 // along is what of a request's _meta goes to a server. Baggage can hold anything and was meant for whoever the client trusts: it goes only where an admin has listed it among the headers that are forwarded.
 func (t *turn) along(s *server) []rpc.Member {
 	members := t.meta.rest
+	if t.meta.related != nil {
+		members = t.withRelated(members, s)
+	}
 	if !t.traced.meta.IsZero() {
 		members = withContext(members, t.traced.meta)
 	}

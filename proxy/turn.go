@@ -33,6 +33,7 @@ type turn struct {
 	room *room
 
 	watcher   *watcher      // of a standing stream: what it tells of resources; nil: of none
+	task      *taskWork     // nil: the request has nothing to do with tasks
 	talk      *talk         // of a legacy client that is asked something; nil: it is not
 	posed     []posed       // what a legacy server has asked a modern client that does not know of it yet
 	parked    bool          // the call waits for the client's next request

@@ -1,0 +1,305 @@
+package proxy
+
+import (
+	"bytes"
+	"slices"
+	"time"
+
+	"mcpsidecar/policy"
+	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
+)
+
+// This file is tasks: requests whose result is fetched later, by an id. Clients get ids of ours (taskid.go); every touch of a task is judged as a call of the tool that began it, now. The two shapes are those of 2025-11-25 and of
+// the extension of 2026-07-28, and each is spoken only between a client and a server of its own era.
+
+// taskWork is what a request has to do with a task.
+type taskWork struct {
+	tool   string // original name
+	theirs string // the server's id of the task; empty: the request begins one
+	ours   string // the client's
+	played bool   // the client knows nothing of the task; see taskplay.go
+}
+
+// serveTask answers the methods of tasks. False: this client's era does not have the method, or nothing that it can reach has tasks.
+func (t *turn) serveTask(p params) bool {
+	legacy := !t.modern && t.version == newestLegacy
+	switch t.message.Method {
+	case "tasks/get", "tasks/cancel":
+		if !t.modern && !legacy {
+			return false
+		}
+	case "tasks/update":
+		if !t.modern {
+			return false
+		}
+	case "tasks/result":
+		if !legacy {
+			return false
+		}
+	case "tasks/list":
+		if legacy && t.offersTasks() {
+			t.listTasks()
+			return true
+		}
+		return false
+	default:
+		return false
+	}
+	return t.touchTask(p)
+}
+
+// offersTasks says whether this client has been told, or would be, that there are tasks.
+func (t *turn) offersTasks() bool {
+	what := t.announced()
+	return what != nil && what.tasks.calls
+}
+
+// declaresTasks says whether a modern client can deal with tasks.
+func declaresTasks(capabilities []byte) bool {
+	return memberObject(memberObject(capabilities, "extensions"), tasksExtension) != nil
+}
+
+// taskSupport is what a tool's definition says of tasks (2025-11-25, Tool-Level Negotiation).
+func taskSupport(definition []byte) string {
+	support, _ := rpc.String(find(find(definition, "execution"), "taskSupport"))
+	return support
+}
+
+// speaksTasks says whether a client can call tools of a server as tasks. A modern one gets what a modern server lists as it is.
+func (sc *scope) speaksTasks(said *offers) bool {
+	if said == nil || said.modern {
+		return said != nil && sc.version == modernVersion
+	}
+	return said.tasks.calls && sc.version == newestLegacy
+}
+
+// withoutSupport is a definition that says nothing of tasks.
+func withoutSupport(definition []byte) []byte {
+	rest := without(memberObject(definition, "execution"), "taskSupport")
+	if len(rest) <= len("{}") {
+		return without(definition, "execution")
+	}
+	return joined(edited(definition, rpc.Edit{Name: "execution", Value: rest}))
+}
+
+// touchTask answers what is about one task. An id that is forged, another caller's, or of a task whose tool the caller may not call now is one that does not exist.
+func (t *turn) touchTask(p params) bool {
+	at, id, f := member(p.rest, "taskId")
+	if f == nil {
+		f = t.checkName(id, t.modern)
+	}
+	if f == nil && t.modern && !declaresTasks(t.meta.capabilities) {
+		f = failNoTasks()
+	}
+	k, err := t.proxy.sealer.openTask(id)
+	known := f == nil && err == nil && k.belongsTo(t.scope.identity, t.modern)
+	if !known && !t.offersTasks() {
+		return false
+	}
+	if f != nil {
+		t.fail(f)
+		return true
+	}
+	t.recordCall("task")
+	if !known {
+		t.deny(policy.Decision{Reason: policy.Unknown}, failUnknownTask())
+		return true
+	}
+	to := t.taskTarget(k)
+	if t.rejectTask(&to, k) {
+		return true
+	}
+	p.rest[at].Value = rpc.AppendString(nil, k.ID)
+	t.task = &taskWork{tool: k.Tool, theirs: k.ID, ours: id}
+	t.proxy.tasks.learn(knownTask{caller: t.taskCaller(to.server.link), id: k.ID, ours: id, tool: k.Tool, modern: k.Modern})
+	t.meta.related = nil // the parameter says it (Associating Task-Related Messages)
+	out := t.outgoing(to.server, k.ID, p.rest)
+	if t.waitsForTask() {
+		out.Timeout = max(out.Timeout, taskWait)
+	}
+	t.perform(&to, out)
+	return true
+}
+
+func (t *turn) taskCaller(l *link) taskCaller {
+	return taskCaller{t.scope.identity.User, t.scope.identity.TokenID, l.tasksAt}
+}
+
+// taskTarget is the server of a task and the tool that began it.
+func (t *turn) taskTarget(k *taskTicket) (to target) {
+	for _, s := range t.proxy.snapshot.Load().servers {
+		if s.id == k.Server && (t.scope.only == "" || t.scope.only == s.slug) {
+			to, v := t.toolsAt(s)
+			if v != nil {
+				to.tool = v.byName[k.Tool]
+			}
+			return to
+		}
+	}
+	return to
+}
+
+// rejectTask answers a touch that goes nowhere. It asks what a call of the tool would be asked.
+func (t *turn) rejectTask(to *target, k *taskTicket) (rejected bool) {
+	decision := policy.Decision{Reason: policy.Unknown}
+	if t.server = to.server; to.server != nil {
+		decision = to.server.decideServer(t.scope.question)
+		if decision.Allowed && to.err == nil {
+			decision = to.server.decide(t.scope.question, k.Tool, to.tool)
+		}
+	}
+	if decision.Allowed && to.err == nil && !to.keepsTask(k) {
+		decision = policy.Decision{Reason: policy.Unknown}
+	}
+	t.recordDecision(decision)
+	switch {
+	case !decision.Allowed:
+		t.deny(decision, failUnknownTask())
+	case to.err != nil:
+		t.trouble(to.err)
+	case to.signIn:
+		t.offerSignIn(to.server, nil, false)
+	default:
+		t.record.Tool = k.Tool
+		return false
+	}
+	return true
+}
+
+// keepsTask says whether this is still the server that made the task, and whether it still has tasks in that shape.
+func (to *target) keepsTask(k *taskTicket) bool {
+	said := to.way.lists.offers.Load() // it is known: its tools are
+	return said != nil && said.modern == k.Modern && said.tasks.calls && bytes.Equal(to.server.link.place, k.Place)
+}
+
+// taskWait is how long tasks/result may wait for a task to end: as long as any answer.
+const taskWait = 10 * time.Minute
+
+func (t *turn) waitsForTask() bool { return t.message.Method == "tasks/result" }
+
+// begins says whether a call is to be made as a task, and whether it can be. Whoever has not been told that we have tasks is not understood to want one (Task Support and Handling).
+func (t *turn) begins(to *target, c *call) *failure {
+	if c.task == nil {
+		return nil
+	}
+	switch said := to.way.lists.offers.Load(); {
+	case t.modern || t.version != newestLegacy:
+		c.task = nil
+	case said != nil && !said.modern && said.tasks.calls:
+		t.task = &taskWork{tool: to.tool.tool.Name}
+	case t.scope.only == "" && t.offersTasks():
+		return failMethodSaying("the tool cannot be called as a task")
+	default:
+		c.task = nil
+	}
+	return nil
+}
+
+// concernsTask says whether an answer has to do with a task. A modern server begins one unasked.
+func (t *turn) concernsTask(era upstream.Era, m *rpc.Message) bool {
+	return t.task != nil || era == upstream.Modern && rpc.Equal(m.Find("resultType"), "task")
+}
+
+// answerTask relays a result that has to do with a task, with the client's ids in it.
+func (t *turn) answerTask(to *target, conn *upstream.Conn, ex *upstream.Exchange, m *rpc.Message) {
+	if t.message.Method == "tools/call" {
+		t.answerBegun(to, conn, ex, m)
+		return
+	}
+	if t.task == nil {
+		t.unfinished("the server began a task, which nobody has expected")
+		return
+	}
+	if why := t.unanswerable(m); why != "" {
+		t.unfinished(why)
+		return
+	}
+	t.outcome = outcomeOK
+	result := m.Result
+	switch {
+	case t.waitsForTask():
+		if string(m.Find("isError")) == "true" {
+			t.outcome = outcomeToolError
+		}
+		result = joined(relate(result, t.task.ours))
+	case m.Find("taskId") != nil:
+		result = joined(edited(result, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, t.task.ours)}))
+	}
+	if t.message.Method != "tasks/result" && relatedTask(result) != "" {
+		result = joined(relate(result, t.task.ours))
+	}
+	t.finish([][]byte{result})
+}
+
+// unanswerable says why what a task of a modern server wants to know cannot be asked of this client (M-07).
+func (t *turn) unanswerable(m *rpc.Message) (why string) {
+	if t.modern && m.Find("inputRequests") != nil {
+		_, why = readInputs(m, t.meta.capabilities)
+	}
+	return why
+}
+
+// answerBegun answers a call that may have begun a task.
+func (t *turn) answerBegun(to *target, conn *upstream.Conn, ex *upstream.Exchange, m *rpc.Message) {
+	begun := m.Result
+	if ex.Era() == upstream.Legacy {
+		begun = object(m.Find("task"))
+	} else if !rpc.Equal(m.Find("resultType"), "task") {
+		begun = nil
+	}
+	if begun == nil {
+		t.answer(conn, ex.Era(), m)
+		return
+	}
+	if t.modern && !declaresTasks(t.meta.capabilities) || t.modern != (ex.Era() == upstream.Modern) {
+		t.unfinished("the server began a task, which this client has not said that it can deal with")
+		return
+	}
+	ours, err := t.noteTask(to, ex, taskIn(begun))
+	if err != nil {
+		t.unfinished("the server began a task whose id cannot be passed on")
+		return
+	}
+	t.outcome = outcomeOK
+	result := edited(begun, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, ours)})
+	if !t.modern {
+		result = edited(m.Result, rpc.Edit{Name: "task", Value: joined(result)})
+		if relatedTask(m.Result) != "" {
+			result = relate(joined(result), ours)
+		}
+	}
+	t.finish(result)
+}
+
+// noteTask makes the client's id of a task that was begun, and has its news heard.
+func (t *turn) noteTask(to *target, ex *upstream.Exchange, id string) (ours string, err error) {
+	l, tool := to.server.link, to.tool.tool.Name
+	k := t.taskTicketFor(l, tool, id)
+	if ours, err = t.proxy.sealer.sealTask(&k); err != nil {
+		return "", err
+	}
+	known := knownTask{caller: t.taskCaller(l), id: id, ours: ours, tool: tool, modern: t.modern}
+	if len(t.meta.progress) > 0 && len(t.meta.progress) <= maxKeptToken {
+		known.progress = taskProgress{string(ex.Token()), string(t.meta.progress)}
+	}
+	t.proxy.tasks.learn(known)
+	if t.session != nil {
+		if b := t.session.own(l); b != nil {
+			b.keep()
+		}
+	}
+	return ours, nil
+}
+
+// maxKeptToken bounds a progress token that is kept for as long as a task.
+const maxKeptToken = 128
+
+// withRelated are these members of _meta and the task that the request says it is about, by that server's own id, if it is a task of that server.
+func (t *turn) withRelated(members []rpc.Member, s *server) []rpc.Member {
+	id := t.proxy.theirTask(taskIn(t.meta.related), t.scope.identity, s.link)
+	if id == "" {
+		return members
+	}
+	return append(slices.Clip(members), rpc.Member{Name: metaTask, Value: append(rpc.AppendString([]byte(`{"taskId":`), id), '}')})
+}
