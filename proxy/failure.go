@@ -247,6 +247,13 @@ func failHearing() *failure {
 	return f
 }
 
+// failSessions is for a user with more sessions than are held in memory. One that was not used for some time makes room by itself.
+func failSessions() *failure {
+	f := fail(http.StatusTooManyRequests, http.StatusTooManyRequests, codeInternal, "this user has as many sessions as one may: end some (DELETE), or try again later")
+	f.retryAfter = sweepEvery
+	return f
+}
+
 // failWatches is for a session, a request or a user with more subscriptions than one may have.
 func failWatches() *failure {
 	return failInvalidParams("more resources are subscribed to than one session, one request or one user may")

@@ -121,8 +121,9 @@ func (t *turn) enterSession() *failure {
 	if err != nil || !what.belongsTo(t.scope.identity, t.scope.only) {
 		return failSession()
 	}
-	if t.session = t.proxy.sessions.find(what); t.session == nil {
-		return failSession()
+	var f *failure
+	if t.session, f = t.proxy.sessions.find(what); f != nil {
+		return f
 	}
 	t.version, t.scope.version = what.Version, what.Version
 	t.scope.tighten(what)

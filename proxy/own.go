@@ -3,9 +3,11 @@ package proxy
 import (
 	"context"
 	"hash/maphash"
+	"maps"
 	"slices"
 
 	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
 )
 
 // This file is where subscriptions hang that belong to the client's own calls: see watcher.
@@ -53,6 +55,22 @@ func (s *session) watcherOf(p *Proxy, make bool) *watcher {
 		s.watcher = newWatcher(p, s.sealed.User, s.own)
 	}
 	return s.watcher
+}
+
+// watches says whether the session has subscribed to anything.
+func (s *session) watches() bool {
+	w := s.watcherOf(nil, false)
+	return w != nil && len(w.settled()) > 0
+}
+
+// doze lets go of everything but what the session has subscribed to, which it has again when it listens again.
+func (s *session) doze() {
+	s.mu.Lock()
+	conns := slices.Collect(maps.Values(s.conns))
+	s.conns, s.boards = map[*link]*upstream.Conn{}, nil
+	s.mu.Unlock()
+	s.watcherOf(nil, false).doze()
+	closeConns(conns)
 }
 
 // hears does for a caller without a session what ownHears does for a session.

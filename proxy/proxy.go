@@ -111,7 +111,7 @@ func New(config Config) (*Proxy, error) {
 		work:     newWork(),
 		hub:      newHub(),
 	}
-	p.sessions = newSessions(config.Now, p.newShelf)
+	p.sessions = newSessions(config.Now, config.Sessions, p.newShelf)
 	p.snapshot.Store(&snapshot{})
 	p.background, p.stop = context.WithCancel(context.Background())
 	p.goroutines.Go(p.sweep)

@@ -16,6 +16,9 @@ import (
 // sessionIdle is how long a session keeps what it holds in memory without being used. Its id stays valid.
 const sessionIdle = 30 * time.Minute
 
+// sessionForget is how long it is then still remembered what it has subscribed to, without any server being bothered with it.
+const sessionForget = 24 * time.Hour
+
 // maxDeleted bounds how many ended sessions are remembered. An ended session that is forgotten could be used again by the very caller that ended it, which harms nobody.
 const maxDeleted = 16384
 
@@ -23,6 +26,7 @@ const maxDeleted = 16384
 type sessions struct {
 	now   func() time.Time
 	shelf func(id string) *shelf
+	held  *busy    // how many live ones each user has
 	live  sync.Map // id → *session
 
 	mu      sync.Mutex
@@ -30,8 +34,8 @@ type sessions struct {
 	order   []string // of deleted, the oldest first
 }
 
-func newSessions(now func() time.Time, shelf func(id string) *shelf) *sessions {
-	return &sessions{now: now, shelf: shelf, deleted: map[string]struct{}{}}
+func newSessions(now func() time.Time, most int, shelf func(id string) *shelf) *sessions {
+	return &sessions{now: now, shelf: shelf, held: newBusy(int64(most)), deleted: map[string]struct{}{}}
 }
 
 // session is the live side of one downstream session.
@@ -58,24 +62,37 @@ type session struct {
 	finished     bool
 }
 
-// find returns the live side of an opened id, or nil if it was deleted.
-func (s *sessions) find(what *sealed) *session {
+// find returns the live side of an opened id, or why there is none: it was deleted, or the user has too many.
+func (s *sessions) find(what *sealed) (*session, *failure) {
 	if value, ok := s.live.Load(what.ID); ok {
 		found := value.(*session)
 		found.touch(s.now())
-		return found
+		return found, nil
 	}
 	s.mu.Lock()
 	_, deleted := s.deleted[what.ID]
 	s.mu.Unlock()
 	if deleted {
-		return nil
+		return nil, failSession()
+	}
+	if s.held.enter(what.User) == nil {
+		return nil, failSessions()
 	}
 	made := &session{id: what.ID, sealed: what, over: make(chan struct{}),
 		conns: map[*link]*upstream.Conn{}, calls: map[string]*turn{}, shelf: s.shelf(what.ID)}
 	made.touch(s.now())
-	value, _ := s.live.LoadOrStore(what.ID, made)
-	return value.(*session)
+	value, raced := s.live.LoadOrStore(what.ID, made)
+	if raced {
+		s.held.leave(what.User)
+	}
+	return value.(*session), nil
+}
+
+// drop lets go of a session.
+func (s *sessions) drop(found *session) {
+	if s.live.CompareAndDelete(found.id, found) {
+		s.held.leave(found.sealed.User)
+	}
 }
 
 func (s *session) touch(now time.Time) { s.used.Store(now.Unix()) }
@@ -92,7 +109,7 @@ func (s *sessions) end(found *session) {
 		s.order = s.order[1:]
 	}
 	s.mu.Unlock()
-	s.live.Delete(found.id)
+	s.drop(found)
 }
 
 // finish cancels and closes everything that a session holds.
@@ -261,11 +278,17 @@ func (s *sessions) leave(user string, l *link) (left []*upstream.Conn) {
 
 // sweep lets go of what sessions hold that nobody has used for long.
 func (s *sessions) sweep() {
-	limit := s.now().Add(-sessionIdle).Unix()
+	limit, forget := s.now().Add(-sessionIdle).Unix(), s.now().Add(-sessionForget).Unix()
 	s.live.Range(func(_, value any) bool {
 		found := value.(*session)
-		if found.used.Load() < limit && found.quiet() {
-			s.live.Delete(found.id)
+		used := found.used.Load()
+		switch {
+		case used >= limit || !found.quiet():
+		case used >= forget && found.watches():
+			found.doze()
+			return true
+		default:
+			s.drop(found)
 			found.finish()
 			return true
 		}

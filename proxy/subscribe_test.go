@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpsidecar/configstore"
 	"mcpsidecar/policy"
@@ -323,5 +324,49 @@ func TestListenersAreBounded(t *testing.T) {
 			defer response.Body.Close()
 			return response.StatusCode == http.StatusOK
 		})
+	}
+}
+
+// TestSessionsAreBounded: for a user, with a clear refusal; one that is ended makes room.
+func TestSessionsAreBounded(t *testing.T) {
+	r := newRigWith(t, func(c *proxy.Config) { c.Sessions = 1 }, startFake(t, "legacy", tool("x")).record("one"))
+	token := r.token("user", "alice")
+	first := r.client("legacy", "/mcp", token)
+	second := &client{rig: r, token: token, path: "/mcp", era: "legacy"}
+	second.session = second.hello().header.Get("Mcp-Session-Id")
+	if got := second.ask("ping", "", "", ""); got.status != http.StatusTooManyRequests || !strings.Contains(got.body, "as many sessions") {
+		t.Errorf("one too many: %d %s", got.status, got.body)
+	}
+	r.client("legacy", "/mcp", r.token("user", "bob"))
+	first.do(first.request(http.MethodDelete, nil))
+	if got := second.ask("ping", "", "", ""); got.status != http.StatusOK {
+		t.Errorf("afterwards: %d %s", got.status, got.body)
+	}
+}
+
+// TestAListThatChangesAllTheTimeIsGivenARest: some servers say with each list that it is another.
+func TestAListThatChangesAllTheTimeIsGivenARest(t *testing.T) {
+	f := startFake(t, "legacy", tool("x"))
+	fetched := make(chan time.Time, 16)
+	f.before = func(w http.ResponseWriter, _ *http.Request, m seen) bool {
+		if m.Method != "tools/list" {
+			return false
+		}
+		fetched <- time.Now()
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n")
+		fmt.Fprintf(w, "data: {\"jsonrpc\":\"2.0\",\"id\":%s,\"result\":{\"tools\":[%s]}}\n\n", m.ID, tool("x"))
+		return true
+	}
+	r := newRig(t, f.record("one"))
+	c := r.client("modern", "/mcp", r.token("user", "alice"))
+	c.list()
+	first := <-fetched
+	for range 2 {
+		next := <-fetched
+		if pause := next.Sub(first); pause < 900*time.Millisecond {
+			t.Errorf("fetched again after %v", pause)
+		}
+		first = next
 	}
 }

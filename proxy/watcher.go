@@ -89,6 +89,7 @@ func (w *watcher) subscribe(ctx context.Context, added *watch) error {
 	}
 	if fresh, err := w.reserve(added); !fresh {
 		count.Add(-1)
+		w.review()
 		return err
 	}
 	err := w.hangFirst(ctx, added)
@@ -174,6 +175,13 @@ func (w *watcher) settled() (all []*watch) {
 		}
 	}
 	return all
+}
+
+// doze takes everything down for the time being.
+func (w *watcher) doze() {
+	for _, one := range w.settled() {
+		w.moved(one, nil)
+	}
 }
 
 // review has subscriptions settle in the background: something may be another now.
