@@ -93,7 +93,11 @@ func (t *turn) tellNews(w *watcher, c *carrier) error {
 		if !w.may(what, &t.scope) {
 			continue
 		}
-		if err := t.say(c, updated(name, w.tag)); err != nil {
+		err := t.say(c, updated(name, w.tag))
+		if err == nil && c != nil {
+			err = c.pump() // so that it is the connection that sets the pace, and what comes meanwhile is one with what waits
+		}
+		if err != nil {
 			w.note(what.of, what.link, what.uri)
 			return err
 		}
