@@ -67,6 +67,7 @@ type Config struct {
 	Servers Servers
 	// Accounts brings users' accounts to servers.
 	Accounts Accounts
+	Keys     Keys
 	// Reload makes the rest of the program use what was written; it is called after each write and before the answer, so that an answer means that the change holds.
 	Reload   func(context.Context) error
 	CheckURL func(string) error // judges early an address that a server's record names. It does no I/O, and its words never repeat the address, which may hold a secret
@@ -106,6 +107,8 @@ func (c *Config) complete() error {
 		return errors.New("admin: a store is required")
 	case c.Callers == nil:
 		return errors.New("admin: an authenticator is required")
+	case c.Keys == nil:
+		return errors.New("admin: keys are required")
 	case c.Servers == nil:
 		return errors.New("admin: a view of the servers is required")
 	case c.Accounts == nil:

@@ -135,6 +135,9 @@ var plain = []struct {
 	{credential.ErrLink, http.StatusBadRequest, "This link is unknown, was used before, or has expired. Ask for a new one where you got it."},
 	{credential.ErrExchange, http.StatusBadGateway, "The provider did not give a token. Nothing was changed. Please try again; if this goes on, tell your admin."},
 
+	{ErrResealing, http.StatusConflict, "Everything is still being sealed with the newest key: wait until that is done."},
+	{ErrKeyFile, http.StatusInternalServerError, "The key file cannot be written: nothing was changed. If it is mounted, add the key where it comes from and start anew."},
+
 	{configstore.ErrNotFound, http.StatusNotFound, "There is nothing here that you may see."},
 	{configstore.ErrConflict, http.StatusConflict, "The record was changed meanwhile: read it again."},
 	{configstore.ErrFull, http.StatusInsufficientStorage, "The disk is full: nothing was changed."},

@@ -42,6 +42,7 @@ type fixture struct {
 	callers *caller.Authenticator
 	servers *fakeServers
 	audit   *fakeAudit
+	keys    *fakeKeys
 	api     *admin.API
 	handler http.Handler
 	log     *bytes.Buffer
@@ -71,10 +72,10 @@ const ourselves = "http://127.0.0.1:8080"
 
 func openAt(t testing.TB, engine kv.Engine, public string, allowed netip.Prefix) *fixture {
 	t.Helper()
-	f := &fixture{servers: &fakeServers{}, audit: &fakeAudit{}, log: &bytes.Buffer{}, allowed: allowed}
+	f := &fixture{servers: &fakeServers{}, audit: &fakeAudit{}, keys: &fakeKeys{state: admin.KeyState{Keys: 1}}, log: &bytes.Buffer{}, allowed: allowed}
 	keyring, err := secret.NewKeyring()
 	must(t, err)
-	f.store, err = configstore.Open(t.Context(), configstore.Config{Engine: engine, Keyring: keyring})
+	f.store, err = configstore.Open(t.Context(), configstore.Config{Engine: engine, Keyring: keyring, Ended: func(ended []configstore.Grant) { f.broker.Ended(ended) }})
 	must(t, err)
 	t.Cleanup(func() { f.store.Close() })
 	f.callers, err = caller.New(caller.Config{Bootstrap: rootToken, OnUser: f.store.EnsureUser})
@@ -104,9 +105,31 @@ func (f *fixture) openBroker(t testing.TB, public string) {
 func (f *fixture) config() admin.Config {
 	guard := outbound.NewGuard([]netip.Prefix{f.allowed})
 	return admin.Config{
-		Store: f.store, Callers: f.callers, Servers: f.servers, Accounts: f.broker, Reload: f.reloaded, CheckURL: guard.CheckURL, Audit: f.audit,
+		Store: f.store, Callers: f.callers, Servers: f.servers, Accounts: f.broker, Keys: f.keys, Reload: f.reloaded, CheckURL: guard.CheckURL, Audit: f.audit,
 		Refused: f.refuse, Version: "test", Logger: slog.New(slog.NewTextHandler(&lockedWriter{to: f.log, mu: &f.mu}, nil)),
 	}
+}
+
+// fakeKeys has keys and seals nothing.
+type fakeKeys struct {
+	mu    sync.Mutex // guards what follows
+	state admin.KeyState
+	err   error
+}
+
+func (k *fakeKeys) RotateKey(context.Context) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.state = admin.KeyState{Keys: k.state.Keys + 1, Resealing: true, Total: 7}
+	}
+	return k.err
+}
+
+func (k *fakeKeys) KeyState() admin.KeyState {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state
 }
 
 // reloaded does what the program does: it hands the tokens to the authenticator.

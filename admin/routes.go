@@ -110,6 +110,11 @@ func otherRoutes() []Route {
 		{Method: http.MethodDelete, Path: "/api/v1/users/:name", Status: http.StatusNoContent, Admin: true,
 			Summary: "Forget a user and end its tokens", endpoint: handle((*API).deleteUser)},
 
+		{Method: http.MethodGet, Path: "/api/v1/key", Status: http.StatusOK, Admin: true,
+			Summary: "Show how far the sealing with the newest key is", endpoint: handle((*API).showKey)},
+		{Method: http.MethodPost, Path: "/api/v1/key/rotate", Status: http.StatusAccepted, Admin: true,
+			Summary: "Make a new key for secrets, and begin to seal everything with it", endpoint: handle((*API).rotateKey)},
+
 		{Method: http.MethodGet, Path: "/api/v1/whoami", Status: http.StatusOK, Agents: true,
 			Summary: "Say who the caller is", endpoint: handle((*API).whoAmI)},
 		{Method: http.MethodGet, Path: "/api/v1/policy/explain", Status: http.StatusOK, Admin: true,

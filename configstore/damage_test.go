@@ -268,7 +268,7 @@ func TestAfterARotationAndAResealTheOldKeyIsNotNeeded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := store.Reseal(t.Context()); err != nil || n != 6 { // server, slug, catalog, token, user, key check
+	if n, err := store.Reseal(t.Context(), nil); err != nil || n != 6 { // server, slug, catalog, token, user, key check
 		t.Errorf("%d values sealed anew, %v", n, err)
 	}
 	after, err := store.Snapshot(t.Context())

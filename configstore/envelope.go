@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"mcpsidecar/configstore/kv"
 	"mcpsidecar/internal/secret"
@@ -22,12 +23,20 @@ const envelopeFormat = 1
 var errNotOurs = errors.New("the record is not what was written there")
 
 // codec turns records into values and back.
-type codec struct{ keyring *secret.Keyring }
+type codec struct {
+	keyring *atomic.Pointer[secret.Keyring] // which Store.Rekey replaces
+}
+
+func codecOf(keyring *secret.Keyring) codec {
+	c := codec{&atomic.Pointer[secret.Keyring]{}}
+	c.keyring.Store(keyring)
+	return c
+}
 
 func recordPlace(key string, text []byte) string { return "record\x00" + key + "\x00" + string(text) }
 
 func (c codec) wrap(key string, text []byte) ([]byte, error) {
-	seal, err := c.keyring.Seal(nil, recordPlace(key, text))
+	seal, err := c.keyring.Load().Seal(nil, recordPlace(key, text))
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +49,7 @@ func (c codec) unwrap(key string, value []byte) ([]byte, error) {
 		return nil, errNotOurs
 	}
 	seal, text := value[2:2+int(value[1])], value[2+int(value[1]):]
-	if plain, err := c.keyring.Open(seal, recordPlace(key, text)); err != nil || len(plain) != 0 {
+	if plain, err := c.keyring.Load().Open(seal, recordPlace(key, text)); err != nil || len(plain) != 0 {
 		return nil, errNotOurs
 	}
 	return text, nil
@@ -80,14 +89,14 @@ func (c codec) sealText(v secret.Value, place string) ([]byte, error) {
 	if v.IsZero() {
 		return nil, nil
 	}
-	return c.keyring.Seal([]byte(v.Reveal()), place)
+	return c.keyring.Load().Seal([]byte(v.Reveal()), place)
 }
 
 func (c codec) openText(sealed []byte, place string) (secret.Value, error) {
 	if len(sealed) == 0 {
 		return secret.Value{}, nil
 	}
-	plain, err := c.keyring.Open(sealed, place)
+	plain, err := c.keyring.Load().Open(sealed, place)
 	if err != nil {
 		return secret.Value{}, errNotOurs
 	}

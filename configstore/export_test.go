@@ -14,12 +14,12 @@ func DecodeServer(keyring *secret.Keyring, text []byte) (Server, error) {
 	if err := unmarshal(text, &stored); err != nil {
 		return Server{}, err
 	}
-	return codec{keyring}.openServer(stored)
+	return codecOf(keyring).openServer(stored)
 }
 
 // EncodeServer writes a server as JSON.
 func EncodeServer(keyring *secret.Keyring, server Server) ([]byte, error) {
-	stored, err := codec{keyring}.sealServer(server)
+	stored, err := codecOf(keyring).sealServer(server)
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +52,12 @@ func EncodeCatalog(catalog Catalog) ([]byte, error) { return json.Marshal(stored
 
 // Unwrap opens a value's seal.
 func Unwrap(keyring *secret.Keyring, key string, value []byte) ([]byte, error) {
-	return codec{keyring}.unwrap(key, value)
+	return codecOf(keyring).unwrap(key, value)
 }
 
 // AgainOAuth reads a stored grant, flow, link or registration from its JSON, writes it and reads it again; nil if the text is none.
 func AgainOAuth(keyring *secret.Keyring, kind string, text []byte) (once, twice any, err error) {
-	c := codec{keyring}
+	c := codecOf(keyring)
 	switch kind {
 	case "grant":
 		return readTwice(text, c.openGrant, c.sealGrant)

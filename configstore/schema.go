@@ -93,7 +93,7 @@ func (s *Store) judgeKey(tx kv.Tx) error {
 	if !found {
 		return s.damaged(keyKeyCheck, errors.New("it is missing"))
 	}
-	if plain, err := s.codec.keyring.Open(sealed, keyKeyCheck); err != nil || string(plain) != checkText {
+	if plain, err := s.codec.keyring.Load().Open(sealed, keyKeyCheck); err != nil || string(plain) != checkText {
 		return fmt.Errorf("wrong key: %w: %s was sealed with another key file; start with the one that was used with it, which may have been moved, replaced or restored from elsewhere",
 			secret.ErrWrongKey, s.engine.Name())
 	}
@@ -155,7 +155,7 @@ func (s *Store) begin(ctx context.Context) error {
 }
 
 func (s *Store) putKeyCheck(tx kv.Tx) error {
-	sealed, err := s.codec.keyring.Seal([]byte(checkText), keyKeyCheck)
+	sealed, err := s.codec.keyring.Load().Seal([]byte(checkText), keyKeyCheck)
 	if err != nil {
 		return err
 	}

@@ -58,7 +58,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		return nil, errors.New("opening the store: an engine and a keyring are required")
 	}
 	s := &Store{
-		engine: config.Engine, codec: codec{config.Keyring},
+		engine: config.Engine, codec: codecOf(config.Keyring),
 		now: config.Now, logger: config.Logger, observe: config.Observe, ended: config.Ended,
 	}
 	if s.now == nil {

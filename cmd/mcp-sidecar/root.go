@@ -17,7 +17,7 @@ const rootExample = `  # A sidecar with a demo server, data in ./data
 // newRoot returns the tree of commands.
 func newRoot(p Process) *cobra.Command {
 	root := group("mcp-sidecar", "One MCP endpoint in front of many MCP servers, governed and measured",
-		newServe(p), newServer(p), newToken(p), newHealthcheck(p), newVersion())
+		newServe(p), newServer(p), newToken(p), newKey(p), newHealthcheck(p), newVersion())
 	root.Example = rootExample
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usage(cmd, err) })

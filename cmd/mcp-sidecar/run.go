@@ -45,6 +45,7 @@ type program struct {
 	accounts *credential.Broker
 	proxy    *proxy.Proxy
 	config   *reloader
+	keys     *rekeyer
 	health   *health
 	demo     *demo.Server // nil without --demo
 	api      *admin.API
@@ -189,11 +190,15 @@ func (run *program) firstCatalog(ctx context.Context, serverID string, revision 
 }
 
 // newControl builds what configures the data path: the API, and what loads the store's state into it.
-func (run *program) newControl(context.Context) (err error) {
+func (run *program) newControl(ctx context.Context) (err error) {
 	run.config = &reloader{store: run.store, callers: run.callers, proxy: run.proxy, logger: run.log("reload")}
 	run.health = &health{store: run.store, audit: run.audit, auditRequired: run.o.auditRequired, meter: run.meter, scrape: run.meter.Handler()}
+	if run.keys, err = newRekeyer(ctx, run.o.keyPath(), run.store, run.keyring, run.log("keys")); err != nil {
+		return err
+	}
+	run.stops.add(run.keys.close)
 	run.api, err = admin.New(admin.Config{
-		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Accounts: run.accounts, DocumentURL: run.documentURL(), Reload: run.config.reload, CheckURL: run.guard.CheckURL,
+		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Accounts: run.accounts, Keys: run.keys, DocumentURL: run.documentURL(), Reload: run.config.reload, CheckURL: run.guard.CheckURL,
 		Audit: run.audit, Public: run.o.publicURL, Refused: run.meter.AuthFailure, Version: readBuild().Version, Logger: run.log("admin"),
 	})
 	return err

@@ -161,7 +161,7 @@ func (s *subject) rekey() {
 	}
 	s.keyring = rotated
 	s.reopen()
-	if _, err := s.store.Reseal(s.ctx()); err != nil {
+	if _, err := s.store.Reseal(s.ctx(), nil); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -15,7 +15,8 @@
 //	{"format": "mcp-sidecar-keys/1", "keyset": {...}, "derive": "base64 of 32 bytes"}
 //
 // keyset is a Tink keyset of AES-256-GCM keys. Its primary key seals; every enabled key opens, so that a rotation (Rotate) is: add a key, make it the primary one, keep the old
-// ones until everything is sealed anew. A sealed text begins with the number of its key.
+// ones until everything is sealed anew. A sealed text begins with the number of its key. Old keys stay in the file after that: backups of before need them. Whoever has no such backups can take
+// them out by hand.
 //
 // derive is what Derive works from. It is a secret of its own, not one of the keys, so that what is derived (the key of session ids) stays the same when the keys rotate: a
 // rotation logs nobody out.

@@ -4,6 +4,7 @@ import (
 	"crypto/hkdf"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,6 +97,16 @@ func (k *Keyring) Rotated() (*Keyring, error) {
 
 // Warnings are what the operator should hear about the key file: that others could read it. For the log.
 func (k *Keyring) Warnings() []string { return append([]string(nil), k.keys.warnings...) }
+
+// Len is how many keys there are, the one that seals among them.
+func (k *Keyring) Len() int { return k.keys.handle.Len() }
+
+// Newest says whether a text was sealed by the key that seals now.
+func (k *Keyring) Newest(sealed []byte) bool {
+	primary, err := k.keys.handle.Primary()
+	const prefix = 5 // of what Tink seals: one byte, and the number of the key
+	return err == nil && len(sealed) >= prefix && binary.BigEndian.Uint32(sealed[1:prefix]) == primary.KeyID()
+}
 
 // Seal encrypts a text for one place. Two seals of the same text differ.
 func (k *Keyring) Seal(plain []byte, place string) ([]byte, error) {
