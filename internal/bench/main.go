@@ -24,6 +24,7 @@ func main() {
 	flag.DurationVar(&o.slice, "slice", defaultSlice, "how long each of the three runs in each round of a row, about")
 	flag.IntVar(&o.streams, "streams", 2000, "idle streams for the memory row")
 	flag.StringVar(&o.only, "only", "", "run only rows and figures whose name contains this")
+	flag.BoolVar(&o.figures, "figures", false, "take only the measures that are no ratio")
 	flag.BoolVar(&o.strict, "strict", false, "exit 1 if a must is missed")
 	flag.BoolVar(&o.verbose, "v", false, "print every round")
 	flag.Parse()
