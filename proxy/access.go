@@ -82,8 +82,8 @@ func (a *access) header(ctx context.Context, refused bool) (http.Header, error) 
 func (a *access) prove(ctx context.Context, along *passed, refused bool) (*proof, error) {
 	var before secret.Value
 	if refused {
-		if along != nil && along.sent != nil {
-			before = along.sent.token
+		if sent := along.proof(); sent != nil {
+			before = sent.token
 		} else if last := a.last.Load(); last != nil {
 			before = last.token
 		}
@@ -99,9 +99,17 @@ func (a *access) prove(ctx context.Context, along *passed, refused bool) (*proof
 		a.last.Store(shown)
 	}
 	if along != nil {
-		along.sent = shown
+		along.sent.Store(shown)
 	}
 	return shown, nil
+}
+
+// proof is what a request has proved itself with; nil: with nothing so far.
+func (along *passed) proof() *proof {
+	if along == nil {
+		return nil
+	}
+	return along.sent.Load()
 }
 
 // accesses are the ways to one server: everyone's, and where users have accounts of their own one for each.

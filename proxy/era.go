@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"mcpsidecar/proxy/catalog"
 	"mcpsidecar/proxy/rpc"
 )
 
@@ -224,7 +223,7 @@ func (t *turn) checkName(name string, required bool) *failure {
 	if len(values) > 1 {
 		return failHeader("Mcp-Name was sent more than once")
 	}
-	if decoded, err := catalog.DecodeHeader(values[0]); err != nil || decoded != name {
+	if decoded, err := rpc.DecodeHeader(values[0]); err != nil || decoded != name {
 		return failHeader("Mcp-Name is not the name of the body")
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"mcpsidecar/policy"
-	"mcpsidecar/proxy/catalog"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
@@ -97,7 +96,7 @@ func (t *turn) repeatedName(rest []rpc.Member) (string, *failure) {
 		return "", nil
 	}
 	if len(values) == 1 {
-		if name, err := catalog.DecodeHeader(values[0]); err == nil && name != "" && slices.ContainsFunc(rest, func(m rpc.Member) bool { return rpc.Equal(m.Value, name) }) {
+		if name, err := rpc.DecodeHeader(values[0]); err == nil && name != "" && slices.ContainsFunc(rest, func(m rpc.Member) bool { return rpc.Equal(m.Value, name) }) {
 			return name, nil
 		}
 	}

@@ -113,8 +113,8 @@ type passed struct {
 	hops   string
 	header http.Header // the agent's; only names are taken from it
 	names  []string
-	trace  trace.Context // what the server is told of the trace; the agent's own words for that are not among names
-	sent   *proof        // what the request proved itself with; nil: nothing of a user's own
+	trace  trace.Context         // what the server is told of the trace; the agent's own words for that are not among names
+	sent   atomic.Pointer[proof] // what the request proved itself with; nil: nothing of a user's own
 }
 
 func withPassed(ctx context.Context, what *passed) context.Context {

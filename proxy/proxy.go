@@ -75,6 +75,7 @@ type Proxy struct {
 	snapshot atomic.Pointer[snapshot]
 
 	loading sync.Mutex // held while Load builds the next snapshot
+	closed  bool       // guarded by loading: nothing is loaded any more
 
 	stop       context.CancelFunc // ends the sweeper and every fetch
 	background context.Context
@@ -156,7 +157,7 @@ func (p *Proxy) Load(stored configstore.Snapshot) {
 	p.loading.Lock()
 	defer p.loading.Unlock()
 	old := p.snapshot.Load()
-	if old.revision > stored.Revision {
+	if p.closed || old.revision > stored.Revision {
 		return // a slower reader of an older state
 	}
 	next, gone := p.compile(stored, old)
@@ -191,6 +192,7 @@ func (p *Proxy) Close() {
 	p.stop()
 	p.loading.Lock()
 	old := p.snapshot.Load()
+	p.closed = true
 	p.snapshot.Store(&snapshot{revision: old.revision})
 	p.loading.Unlock()
 	p.parking.close()

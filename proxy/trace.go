@@ -110,7 +110,7 @@ func (p *Proxy) told(ctx context.Context, span *trace.Span, meta []rpc.Member) (
 	}
 	next := &passed{}
 	if before, ok := ctx.Value(passedKey{}).(*passed); ok {
-		*next = *before
+		next.hops, next.header, next.names = before.hops, before.header, before.names
 	}
 	next.trace = span.Context()
 	return withPassed(ctx, next), withContext(meta, next.trace)

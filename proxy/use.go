@@ -70,6 +70,9 @@ func (t *turn) readResource(p params) {
 // complete answers completion/complete: it goes where the prompt or template that it is about would go.
 func (t *turn) complete(p params) {
 	ref, f := readReference(p.rest)
+	if f == nil {
+		f = t.checkName(ref.name, false)
+	}
 	if f != nil {
 		t.fail(f)
 		return

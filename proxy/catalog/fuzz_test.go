@@ -85,17 +85,17 @@ func FuzzHeaderValue(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, value string) {
-		encoded := catalog.EncodeHeader(value)
+		encoded := rpc.EncodeHeader(value)
 		if !sendable(encoded) {
 			t.Fatalf("%q is no header value", encoded)
 		}
 		if utf8.ValidString(value) {
-			if got, err := catalog.DecodeHeader(encoded); err != nil || got != value {
+			if got, err := rpc.DecodeHeader(encoded); err != nil || got != value {
 				t.Fatalf("%q became %q (%v)", value, got, err)
 			}
 		}
-		if decoded, err := catalog.DecodeHeader(value); err == nil {
-			if again, err := catalog.DecodeHeader(catalog.EncodeHeader(decoded)); err != nil || again != decoded {
+		if decoded, err := rpc.DecodeHeader(value); err == nil {
+			if again, err := rpc.DecodeHeader(rpc.EncodeHeader(decoded)); err != nil || again != decoded {
 				t.Fatalf("%q was read as %q, then as %q (%v)", value, decoded, again, err)
 			}
 		}

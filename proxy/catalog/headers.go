@@ -32,7 +32,7 @@ func (t *Tool) SetHeaders(header http.Header, arguments []byte) error {
 		if err != nil {
 			return fmt.Errorf("the argument for the header %s %w", shortHeader(name), err)
 		}
-		header.Set(name, EncodeHeader(text))
+		header.Set(name, rpc.EncodeHeader(text))
 	}
 	return nil
 }
@@ -139,7 +139,7 @@ func checkHeader(sent []string, value []byte, given bool) error {
 	case len(sent) == 0:
 		return fmt.Errorf("is missing, but its argument is present")
 	}
-	text, err := DecodeHeader(sent[0])
+	text, err := rpc.DecodeHeader(sent[0])
 	if err != nil {
 		return err
 	}

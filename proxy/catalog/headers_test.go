@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mcpsidecar/proxy/catalog"
+	"mcpsidecar/proxy/rpc"
 )
 
 // withSchema is a definition with this input schema.
@@ -365,10 +366,10 @@ func TestHeaderValuesAreEncoded(t *testing.T) {
 		{"=?BASE64?literal?=", "=?BASE64?literal?="},
 	}
 	for _, test := range tests {
-		if got := catalog.EncodeHeader(test.value); got != test.header {
+		if got := rpc.EncodeHeader(test.value); got != test.header {
 			t.Errorf("%q is encoded as %q, want %q", test.value, got, test.header)
 		}
-		if got, err := catalog.DecodeHeader(test.header); err != nil || got != test.value {
+		if got, err := rpc.DecodeHeader(test.header); err != nil || got != test.value {
 			t.Errorf("%q is decoded as %q (%v), want %q", test.header, got, err, test.value)
 		}
 	}
@@ -383,7 +384,7 @@ func TestHeaderValuesAreDecodedStrictly(t *testing.T) {
 		{"no suffix", "=?base64?SGVsbG8=", "=?base64?SGVsbG8="},
 	}
 	for _, test := range tests {
-		if got, err := catalog.DecodeHeader(test.header); err != nil || got != test.value {
+		if got, err := rpc.DecodeHeader(test.header); err != nil || got != test.value {
 			t.Errorf("%s: %q (%v), want %q", test.what, got, err, test.value)
 		}
 	}
@@ -401,7 +402,7 @@ func TestHeaderValuesAreDecodedStrictly(t *testing.T) {
 		"two values in one":        "=?base64?dXM=dXM=?=",
 		"a sentinel in a sentinel": "=?base64?=?base64?dXM=?=?=",
 	} {
-		if got, err := catalog.DecodeHeader(header); err == nil {
+		if got, err := rpc.DecodeHeader(header); err == nil {
 			t.Errorf("%s: %q was read as %q", what, header, got)
 		}
 	}

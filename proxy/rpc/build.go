@@ -102,7 +102,7 @@ type Edit struct {
 }
 
 // EditObject rebuilds an already accepted object with some members replaced, added or dropped, no two edits for one name. It copies nothing: what it appends to parts are spans of
-// the object and the edits' values, for Segments or net.Buffers. Unchanged members keep their bytes and their order; what is added comes last.
+// the object and the edits' values, to be written one after the other. Unchanged members keep their bytes and their order; what is added comes last.
 func EditObject(parts [][]byte, object []byte, edits ...Edit) ([][]byte, error) {
 	e := editor{parts: parts, object: object, separator: openBrace}
 	done := make([]bool, len(edits))

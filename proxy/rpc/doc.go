@@ -8,14 +8,14 @@
 // Invariant: a message that two JSON parsers could read differently is refused.
 //
 // Lifetimes: a Message, a Member and the spans of an EditObject point into the text they were read from and live as long as that; strings are their own. A text in a Buffer lives until the
-// last holder releases it, an Event's data until the next Next. A Segments reader that was given a buffer (Within) holds it until it is closed.
+// last holder releases it, an Event's data until the next Next.
 //
 // # The files
 //
 //   - message.go: Read, the envelope and its rules; scan.go: the grammar; text.go: strings; plain_amd64.s: the same with wide registers; block.go: strings full of escapes; names.go: duplicate names; words.go: words that need no copy
 //   - split.go: Members, Find, Elements; build.go: Append…, EditObject
-//   - buffer.go: ReadAll and the pools; segments.go: a body in pieces
-//   - sse.go: events; window.go: what of a stream is in memory; ssewrite.go: writing events
+//   - buffer.go: ReadAll and the pools
+//   - headervalue.go: a text as a header value; sse.go: events; window.go: what of a stream is in memory; ssewrite.go: writing events
 //
 // # Why a scanner of its own
 //

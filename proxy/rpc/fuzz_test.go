@@ -6,7 +6,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 
@@ -298,28 +297,3 @@ func FuzzWriteEvent(f *testing.F) {
 		}
 	})
 }
-
-// FuzzSegments: however it is cut, a body reads as the whole.
-func FuzzSegments(f *testing.F) {
-	f.Add([]byte("hello, world"), uint64(3))
-	f.Fuzz(func(t *testing.T, text []byte, cuts uint64) {
-		random := rand.New(rand.NewPCG(cuts, 1))
-		var parts [][]byte
-		for rest := text; len(rest) > 0; {
-			n := random.IntN(len(rest) + 1)
-			parts, rest = append(parts, rest[:n]), rest[n:]
-		}
-		s := rpc.NewSegments(slices.Clip(parts)...)
-		got, err := io.ReadAll(&slow{s.Reader(), random})
-		if err != nil || !bytes.Equal(got, text) || s.Len() != int64(len(text)) || !bytes.Equal(s.AppendTo(nil), text) {
-			t.Fatalf("%q, %v", got, err)
-		}
-	})
-}
-
-type slow struct {
-	r      io.Reader
-	random *rand.Rand
-}
-
-func (s *slow) Read(p []byte) (int, error) { return s.r.Read(p[:min(len(p), s.random.IntN(9))]) }

@@ -1,11 +1,12 @@
 package upstream
 
 import (
-	"encoding/base64"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+
+	"mcpsidecar/proxy/rpc"
 )
 
 // Values that every request shares; the transport only reads them.
@@ -50,7 +51,7 @@ const paramPrefix = "Mcp-Param-"
 // mirror adds the headers in which a modern request repeats parts of its body.
 func mirror(h http.Header, call *Call) {
 	values := make([]string, 2)
-	values[0], values[1] = EncodeHeaderValue(call.Method), EncodeHeaderValue(call.Name)
+	values[0], values[1] = rpc.EncodeHeader(call.Method), rpc.EncodeHeader(call.Name)
 	h["Mcp-Method"] = values[:1:1]
 	if call.Name != "" {
 		h["Mcp-Name"] = values[1:2:2]
@@ -60,30 +61,6 @@ func mirror(h http.Header, call *Call) {
 			h[name] = values
 		}
 	}
-}
-
-// EncodeHeaderValue returns text as the value of an Mcp-Name or Mcp-Param header: as it is where it is plain, else in base64 between the marks that say so.
-func EncodeHeaderValue(text string) string {
-	if plainHeaderValue(text) {
-		return text
-	}
-	return "=?base64?" + base64.StdEncoding.EncodeToString([]byte(text)) + "?="
-}
-
-func plainHeaderValue(text string) bool {
-	if text == "" {
-		return true
-	}
-	for i := range len(text) {
-		if c := text[i]; (c < 0x20 && c != '\t') || c > 0x7e {
-			return false
-		}
-	}
-	first, last := text[0], text[len(text)-1]
-	if first == ' ' || first == '\t' || last == ' ' || last == '\t' {
-		return false
-	}
-	return !strings.HasPrefix(text, "=?base64?") || !strings.HasSuffix(text, "?=")
 }
 
 func sameHeaders(a, b http.Header) bool { return maps.EqualFunc(a, b, slices.Equal) }

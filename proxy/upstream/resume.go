@@ -28,7 +28,7 @@ func (c *cursor) note(events *rpc.EventReader) {
 }
 
 // usable says whether there is an id, and it can stand in a header.
-func (c *cursor) usable() bool { return c.lastID != "" && plainHeaderValue(c.lastID) }
+func (c *cursor) usable() bool { return c.lastID != "" && rpc.PlainHeader(c.lastID) }
 
 // Bounds of taking up the stream of a request. Its own limits run on meanwhile, so that a server that wants to be left alone for longer than those has not answered in time.
 const (
