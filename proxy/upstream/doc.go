@@ -15,6 +15,6 @@
 // for (detection, initialize), for the one stream of an HTTP+SSE Conn, and for what is said with nobody waiting: replies to pings, notifications/cancelled, the end of a stream whose answer is there. Of subscriptions: one
 // per Conn with a legacy server that has to be told of them, which ends when the server knows, and at a modern one the reader of the stream that Listen keeps.
 //
-// To read it: upstream.go (Server), conn.go (Conn), link.go and era.go (what is agreed with a server), exchange.go and answer.go (one request), asked.go and stray.go (what a server asks), level.go (log levels), post.go,
+// To read it: upstream.go (Server), conn.go (Conn), link.go and era.go (what is agreed with a server), exchange.go and answer.go (one request), asked.go, stray.go and astray.go (what a server asks, and what it tells of a call where it should not), level.go (log levels), post.go,
 // message.go, body.go and header.go (what goes out), clock.go and breaker.go (patience), stream.go (HTTP+SSE), list.go, listen.go, resume.go, watch.go and subscription.go (what a server is to tell of), failure.go.
 package upstream

@@ -181,7 +181,7 @@ func (c *Conn) hear(ctx context.Context, l *link, ears ears, response *http.Resp
 				c.withdraw(l, m)
 			}
 		case m.Kind == rpc.Notification:
-			c.notify(m)
+			c.tell(l, m, event.Data)
 		}
 	}
 }

@@ -190,6 +190,8 @@ const (
 	methodCancelled   = "notifications/cancelled"
 	methodListen      = "subscriptions/listen"
 	methodPing        = "ping"
+	methodProgress    = "notifications/progress"
+	methodLog         = "notifications/message"
 )
 
 var legacyVersions = []string{newestLegacy, "2025-06-18", "2025-03-26", "2024-11-05"}

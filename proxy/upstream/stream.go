@@ -184,7 +184,7 @@ func (st *stream) addressee(m rpc.Message) *Exchange {
 	case rpc.Response, rpc.ErrorResponse:
 		return st.find(m.ID)
 	case rpc.Notification:
-		if e := st.find(find(m.Params, "progressToken")); e != nil && m.Method == "notifications/progress" {
+		if e := st.about(m); e != nil {
 			return e
 		}
 		st.conn.notify(m)
@@ -198,6 +198,17 @@ func (st *stream) addressee(m rpc.Message) *Exchange {
 		return e
 	}
 	st.conn.passAsk(&link{era: Legacy, stream: st}, m)
+	return nil
+}
+
+// about is the exchange that a notification belongs to; nil: none.
+func (st *stream) about(m rpc.Message) *Exchange {
+	switch {
+	case m.Method == methodProgress:
+		return st.find(find(m.Params, "progressToken"))
+	case st.conn.belongs(m):
+		return st.asking()
+	}
 	return nil
 }
 
