@@ -131,6 +131,7 @@ var table = map[string]row{
 		},
 		theirs: edges{"golang.org/x/oauth2": "token requests and PKCE", "golang.org/x/time/rate": "token requests spread out"},
 	},
+	"internal/e2e/matrix": {},
 	"internal/e2e/oauthconformance": {
 		test: true,
 		ours: edges{"internal/e2e/rig": "it starts everything"},
@@ -185,7 +186,7 @@ var table = map[string]row{
 
 // topLevel is what the repository's root holds, besides dot-files and what .gitignore names.
 var topLevel = []string{
-	"cmd", "proxy", "configstore", "discovery", "policy", "admin", "internal", "deploy",
+	"cmd", "proxy", "configstore", "discovery", "policy", "admin", "internal", "deploy", "docs",
 	"go.mod", "go.sum", "Makefile", "Dockerfile", "README.md", "DESIGN.md", "LICENSE",
 }
 
