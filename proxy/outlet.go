@@ -144,8 +144,8 @@ func (t *turn) hangUp() {
 	conn.Write([]byte("0\r\n\r\n")) // the end of a chunked answer
 }
 
-// Polled hears that the server has ended its connection in the middle of a call, and wants to be asked again after some time; goesOn says that it will be. The client learns the same, and does the same.
-func (t *turn) Polled(retry time.Duration, goesOn bool) {
+// Polled hears that the server has ended its connection in the middle of a call, and wants to be asked again after some time. The client learns the same, and comes back for whatever comes of that.
+func (t *turn) Polled(retry time.Duration) {
 	t.out.mu.Lock()
 	defer t.out.mu.Unlock()
 	if t.session == nil || t.version < primedSince || !accepts(t.r.Header, "text/event-stream") {
@@ -156,7 +156,7 @@ func (t *turn) Polled(retry time.Duration, goesOn bool) {
 		t.prime(t.out.feed)
 	}
 	t.beginStream()
-	if goesOn && t.out.feed != nil && t.talk == nil {
+	if t.out.feed != nil {
 		t.hangUp()
 	}
 }

@@ -230,7 +230,7 @@ func TestEventIDsBelongToASession(t *testing.T) {
 	name, number, _ := strings.Cut(a.id, ".")
 	for what, id := range map[string]string{
 		"nonsense": "nonsense", "a number": "1", "no number": name + ".", "a negative one": name + ".-1", "a huge one": name + ".99999999999999999999",
-		"another name": "A" + name[1:] + "." + number, "a longer name": name + "A." + number, "very long": strings.Repeat("a", 4096) + ".1",
+		"another name": strings.Repeat("A", 16) + name[16:] + "." + number, "a longer name": name + "A." + number, "very long": strings.Repeat("a", 4096) + ".1",
 	} {
 		if got := hers.do(hers.back(id)); got.status != http.StatusBadRequest || !strings.Contains(got.body, "not of an event of this session") {
 			t.Errorf("%s: %d %s", what, got.status, got.body)

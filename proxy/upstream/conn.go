@@ -131,9 +131,9 @@ type Call struct {
 	Poller       Poller        // nil: nobody wants to know
 }
 
-// Poller is told that a legacy server has ended the connection on which its answer was to come, and wants to be asked again after some time; goesOn says that it will be. It is called from Next.
+// Poller is told that a legacy server has ended the connection on which its answer was to come, and wants to be asked again after some time. It is called from Next.
 type Poller interface {
-	Polled(retry time.Duration, goesOn bool)
+	Polled(retry time.Duration)
 }
 
 // Do sends a request. The error is a *Failure. The Exchange must be closed.

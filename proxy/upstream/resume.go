@@ -74,13 +74,16 @@ func (e *Exchange) resume(err error) *Failure {
 	if err == io.EOF {
 		cause = e.conn.server.malformed(true, "the stream ended without an answer")
 	}
-	if e.private || e.link.era == Modern || e.ctx.Err() != nil || err != io.EOF && cause.Kind != Unreachable {
+	if e.ctx.Err() != nil {
+		return e.conn.server.ended(e.ctx, true)
+	}
+	if e.private || e.link.era == Modern || err != io.EOF && cause.Kind != Unreachable {
 		return cause
 	}
 	earlier := e.cursor.lastID
 	e.cursor.note(e.events)
 	if err == io.EOF && e.cursor.retry > 0 && e.call.Poller != nil {
-		e.call.Poller.Polled(e.cursor.retry, e.cursor.usable())
+		e.call.Poller.Polled(e.cursor.retry)
 	}
 	if !e.cursor.usable() {
 		return cause
