@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -24,9 +26,10 @@ type recorder struct {
 	*httptest.Server
 	t testing.TB
 
-	mu      sync.Mutex // guards what follows
-	life    string     // of access tokens as JSON
-	scopes  string     // that a server behind it names
+	mu      sync.Mutex        // guards what follows
+	at      map[string]string // endpoints that are elsewhere than they should be
+	life    string            // of access tokens as JSON
+	scopes  string            // that a server behind it names
 	clients map[string]clientThere
 	codes   map[string]codeThere
 	refresh map[string]grantThere // refresh tokens that work
@@ -61,16 +64,30 @@ const (
 	stepRevoke    = "revoke"
 )
 
-func startRecorder(t testing.TB) *recorder {
+func startRecorder(t testing.TB) *recorder { return startRecorderAt(t, "127.0.0.1:0") }
+
+// listening is a server at an address of this machine.
+func listening(t testing.TB, address string, handler http.Handler) *httptest.Server {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.Listener.Close()
+	server.Listener = must[net.Listener](t)(net.Listen("tcp", address))
+	server.Start()
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server
+}
+
+func startRecorderAt(t testing.TB, address string) *recorder {
+	t.Helper()
 	r := &recorder{
 		t: t, life: "3600", scopes: "read", clients: map[string]clientThere{}, codes: map[string]codeThere{}, refresh: map[string]grantThere{}, access: map[string]grantThere{}, secrets: map[string]string{},
 		on: func(string, http.ResponseWriter, url.Values) bool { return false },
 	}
-	r.Server = httptest.NewServer(r)
-	t.Cleanup(func() {
-		r.CloseClientConnections()
-		r.Close()
-	})
+	r.at = map[string]string{}
+	r.Server = listening(t, address, r)
 	return r
 }
 
@@ -130,9 +147,16 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 
 func (r *recorder) describe(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, `{"issuer":%q,"authorization_endpoint":"%[1]s/authorize","token_endpoint":"%[1]s/token","registration_endpoint":"%[1]s/register","revocation_endpoint":"%[1]s/revoke",
-		"code_challenge_methods_supported":["S256"],"authorization_response_iss_parameter_supported":true,"response_types_supported":["code"],
-		"grant_types_supported":["authorization_code","refresh_token"],"token_endpoint_auth_methods_supported":["client_secret_basic"]}`, r.URL)
+	said := map[string]any{
+		"issuer": r.URL, "code_challenge_methods_supported": []string{"S256"}, "authorization_response_iss_parameter_supported": true, "response_types_supported": []string{"code"},
+		"grant_types_supported": []string{"authorization_code", "refresh_token"}, "token_endpoint_auth_methods_supported": []string{"client_secret_basic"},
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, path := range map[string]string{"authorization_endpoint": "/authorize", "token_endpoint": "/token", "registration_endpoint": "/register", "revocation_endpoint": "/revoke"} {
+		said[name] = cmp.Or(r.at[name], r.URL+path)
+	}
+	json.NewEncoder(w).Encode(said)
 }
 
 func (r *recorder) register(w http.ResponseWriter, body []byte) {
@@ -287,14 +311,12 @@ type behind struct {
 	let    int // requests that came in with a token that was good
 }
 
-// startBehind starts one; its tool echo says whose token it was sent.
+// startBehind starts one, on the provider's host; its tool echo says whose token it was sent.
 func startBehind(t testing.TB, r *recorder, kind string) *behind {
+	t.Helper()
 	b := &behind{fake: startFake(t, kind), r: r, called: func(*http.Request) {}}
-	b.Server = httptest.NewServer(http.HandlerFunc(b.serve))
-	t.Cleanup(func() {
-		b.Server.CloseClientConnections()
-		b.Server.Close()
-	})
+	host, _, _ := strings.Cut(r.Listener.Addr().String(), ":")
+	b.Server = listening(t, host+":0", http.HandlerFunc(b.serve))
 	b.onCall(func(w http.ResponseWriter, q *http.Request, m heard) {
 		m.reply(w, fmt.Sprintf(`"content":[{"type":"text","text":%q}]`, "for "+q.Header.Get("X-Subject")))
 	})
@@ -361,7 +383,12 @@ type account struct {
 
 func newAccount(t testing.TB, args ...string) *account {
 	t.Helper()
-	a := &account{sidecar: start(t, args...), r: startRecorder(t), made: map[string]string{}}
+	return newAccountAt(t, startRecorder(t), args...)
+}
+
+func newAccountAt(t testing.TB, r *recorder, args ...string) *account {
+	t.Helper()
+	a := &account{sidecar: start(t, args...), r: r, made: map[string]string{}}
 	a.mcp = startBehind(t, a.r, modernOnly)
 	a.id = a.register("docs", a.mcp.endpoint(), "auth_type", "oauth2")
 	return a

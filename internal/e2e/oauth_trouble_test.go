@@ -3,10 +3,13 @@ package e2e_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
+	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -247,5 +250,40 @@ func TestStepUpAtAStrictProvider(t *testing.T) {
 	slices.Sort(scopes)
 	if got := fmt.Sprintf("%q", scopes); got != `["read" "read write"]` {
 		t.Errorf("registered for %s", got)
+	}
+}
+
+// TestProvidersDoNotLeadInside: a provider at an address that the operator allows names endpoints at one that is not. Nothing is ever sent there: no code, no token, no client's secret.
+func TestProvidersDoNotLeadInside(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has all of 127.0.0.0/8")
+	}
+	var reached atomic.Int32
+	canary := listening(t, "127.0.0.1:0", http.NotFoundHandler())
+	canary.Config.ConnState = func(net.Conn, http.ConnState) { reached.Add(1) }
+	for endpoint, ends := range map[string]int{"token_endpoint": http.StatusBadGateway, "revocation_endpoint": http.StatusOK} {
+		t.Run(endpoint, func(t *testing.T) {
+			r := startRecorderAt(t, "127.0.0.2:0")
+			a := newAccountAt(t, r, "--allow-private-cidrs", "127.0.0.2/32")
+			r.set(func(r *recorder) { r.at[endpoint] = canary.URL + "/trap" })
+			if err := a.API(t.Context(), "POST", "/servers/"+a.id+"/rediscover", nil, nil); err != nil {
+				t.Fatal(err)
+			}
+			status, page := newPerson(t, "alice-there").follow(a.linkIn(a.agentOf("alice").call("echo", "{}")))
+			if status != ends {
+				t.Errorf("the sign-in ended with %d:\n%s", status, page)
+			}
+			got := send(t, web(t), http.MethodDelete, a.Base+"/api/v1/servers/"+a.id+"/oauth2/disconnect", a.made["alice"], "")
+			if got.status != http.StatusOK || !strings.Contains(got.body, `"token_revoked":false`) {
+				t.Errorf("disconnect: %d %s", got.status, got.body)
+			}
+		})
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("%d connections inside", n)
+	}
+	if got := send(t, web(t), "GET", canary.URL, "", ""); got.status != http.StatusNotFound || reached.Load() == 0 {
+		t.Error("nobody reaches the canary at all")
 	}
 }
