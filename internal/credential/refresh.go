@@ -295,10 +295,11 @@ func (b *Broker) fail(k key, refused *refusal) time.Duration {
 
 // end marks a grant whose provider will not renew it.
 func (b *Broker) end(ctx context.Context, k key, h *held, refused *refusal) (*held, *refusal, error) {
+	reason := "the connection has ended, and the account must be connected again: " + refused.Error()
 	_, err := b.store.UpdateGrant(ctx, k.ServerID, k.User, h.grant.Generation, func(grant *configstore.Grant) error {
-		grant.State, grant.Reason = configstore.GrantNeedsReauth, refused.Error()
+		grant.State, grant.Reason = configstore.GrantNeedsReauth, reason
 		grant.AccessToken, grant.RefreshToken, grant.Expiry = secret.Value{}, secret.Value{}, time.Time{}
-		grant.LastError, grant.LastErrorAt = refused.Error(), time.Now()
+		grant.LastError, grant.LastErrorAt = reason, time.Now()
 		return nil
 	})
 	switch {

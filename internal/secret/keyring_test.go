@@ -100,6 +100,9 @@ func TestRotationOpensOldAndSealsNew(t *testing.T) {
 	if bytes.Equal(before[:5], after[:5]) {
 		t.Error("the new key did not seal")
 	}
+	if !next.Newest(after) || next.Newest(before) || !old.Newest(before) || next.Newest(nil) || next.Len() != 2 {
+		t.Errorf("which key has sealed what is not told: %d keys", next.Len())
+	}
 	if derive(t, old, "sessions") != derive(t, next, "sessions") {
 		t.Error("a rotation changed what is derived: every session would end")
 	}
