@@ -133,6 +133,28 @@ func TestClientsAreNotAskedWhatTheyCannot(t *testing.T) {
 	})
 }
 
+// TestCapabilitiesAreAnnouncedAsTheyAre, with all that is in them, to servers of both eras.
+func TestCapabilitiesAreAnnouncedAsTheyAre(t *testing.T) {
+	everyCombination(t, func(t *testing.T, clientEra, serverEra string) {
+		a := startAsker(t, serverEra)
+		r := newRig(t, a.record("one"))
+		token := r.token("user", "alice")
+		for _, declared := range []string{
+			`{"elicitation":{}}`, `{"elicitation":{"url":{}}}`, `{"elicitation":{"form":{"x":1},"url":{}}}`, `{"sampling":{}}`, `{"sampling":{"tools":{},"context":{}}}`,
+			`{"roots":{"listChanged":true}}`, `{"roots":{},"experimental":{"a/b":{"c":[1, 2]}},"extensions":{"x/y":{}}}`,
+		} {
+			r.clientWith(clientEra, "/mcp", token, declared).again(`{"ask":[]}`, "")
+			told := a.seenOf("tools/call")
+			if serverEra == "legacy" {
+				told = a.seenOf("initialize")
+			}
+			if body := told[len(told)-1].Body; !strings.Contains(compact([]byte(body)), compact([]byte(declared))) {
+				t.Errorf("of %s the server was told: %s", declared, body)
+			}
+		}
+	})
+}
+
 func TestLoopbackLinksAreShown(t *testing.T) {
 	a := startAsker(t, "legacy")
 	r := newRig(t, a.record("one"))

@@ -93,3 +93,18 @@ func TestAnotherAccountBeginsAnotherSession(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingIsLoadedAfterTheEnd: nobody would close it.
+func TestNothingIsLoadedAfterTheEnd(t *testing.T) {
+	f := startFake(t, "legacy", tool("echo"))
+	r := newRig(t)
+	c := r.client("modern", "/mcp", r.token("user", "alice"))
+	r.proxy.Close()
+	r.load(f.record("one"))
+	c.ask("tools/list", "", "", "")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.requests) != 0 {
+		t.Errorf("a server was asked after the end: %+v", f.requests)
+	}
+}

@@ -112,6 +112,13 @@ func TestCompletionsInEveryCombination(t *testing.T) {
 				t.Error("a completion has no Mcp-Name")
 			}
 		}
+		for name, good := range map[string]bool{exposed: true, "one__another": false} {
+			request := all.asked("completion/complete", "", `"ref":{"type":"ref/prompt","name":"`+exposed+`"},"argument":{"name":"a","value":"x"}`, "")
+			request.Header.Set("Mcp-Name", name)
+			if got := all.do(request).last(t); (got.Error == nil) != good {
+				t.Errorf("a completion whose Mcp-Name is %q: %s %+v", name, got.Result, got.Error)
+			}
+		}
 		for what, got := range map[string]message{
 			"an unknown prompt":   all.complete("ref/prompt", "name", "one__no"),
 			"an unknown template": all.complete("ref/resource", "uri", "y://{id}"),
