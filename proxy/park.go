@@ -144,7 +144,7 @@ func keyOf(i int) string {
 
 // pose keeps what a legacy server asks in the middle of a modern client's call, until the client can be told; or answers for a client that cannot be asked.
 func (t *turn) pose(ex *upstream.Exchange, m *rpc.Message) {
-	q := posed{asked: ex.Asked(m), input: input{method: m.Method, params: slices.Clone(orEmpty(m.Params))}} // some clients cannot read a question without params
+	q := posed{asked: ex.Asked(m), input: input{method: m.Method, params: slices.Clone(orEmpty(asPlain(m.Params)))}} // some clients cannot read a question without params
 	refusal := able(t.meta.capabilities, m.Method, m.Params)
 	if refusal == nil && !mayRequireInput(t.message.Method) {
 		refusal = &rpc.Error{Code: codeInternal, Message: "this request of the client's cannot be answered with a question"}

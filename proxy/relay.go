@@ -103,7 +103,7 @@ func (t *turn) ownToken(pieces [][]byte, ex *upstream.Exchange, raw []byte) [][]
 		return nil
 	}
 	if t.meta.progress == nil || !bytes.Equal(rpc.Find(raw, metaProgressToken), ex.Token()) {
-		if t.session == nil || t.proxy.tasks.empty() {
+		if t.session == nil && t.task == nil || t.proxy.tasks.empty() {
 			return nil
 		}
 		if raw = t.proxy.tasks.reported(t.taskCaller(t.server.link), raw); raw == nil {

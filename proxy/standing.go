@@ -67,6 +67,7 @@ func (s *session) askStanding(l *link, m rpc.Message, asked *upstream.Asked) boo
 
 // heard deals with what a server tells this session alone. False: it is about the server's lists.
 func (s *session) heard(l *link, m rpc.Message) bool {
+	m.Params = l.p.tasks.forClient(s.taskCaller(l), m.Params)
 	if s.heardTask(l, m) {
 		return true
 	}

@@ -245,11 +245,14 @@ func (t *turn) converse(ctx context.Context, to *target, conn *upstream.Conn, ex
 		}
 		wanted = t.carry(ctx, to, conn, ex, out)
 	}
+	if t.task != nil && t.task.played && t.task.theirs != "" && !t.task.over {
+		t.playTask(ctx, to, conn, out)
+	}
 }
 
 func (t *turn) carry(ctx context.Context, to *target, conn *upstream.Conn, ex *upstream.Exchange, out *upstream.Call) *inputs {
 	defer t.finished(ex)
-	if t.waitsForTask() {
+	if t.waitsForTask() || t.task != nil && t.task.theirs != "" && t.task.played {
 		ex.Hold() // the server has nothing to say before the task's end, and that is no sign of trouble
 	}
 	return t.relay(ctx, to, conn, ex, out)

@@ -27,7 +27,7 @@ type taskCaller struct{ user, tokenID, server string } // link.tasksAt
 type knownTask struct {
 	caller   taskCaller
 	id       string // the server's
-	ours     string // the id that the client has
+	ours     string // the id that the client has; empty: it knows nothing of the task
 	tool     string // original name
 	modern   bool
 	progress taskProgress

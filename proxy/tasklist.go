@@ -142,7 +142,7 @@ func (t *turn) ownTasks(to *target, v *view, elements [][]byte) *taskEntries {
 	entries := make(taskEntries, 0, len(elements))
 	for _, raw := range elements {
 		known := t.proxy.tasks.find(t.taskCaller(to.server.link), taskIn(raw))
-		if known == nil || known.modern || !to.server.decide(t.scope.question, known.tool, v.byName[known.tool]).Allowed {
+		if known == nil || known.ours == "" || known.modern || !to.server.decide(t.scope.question, known.tool, v.byName[known.tool]).Allowed {
 			continue
 		}
 		entries = append(entries, taskEntry{positionOf(raw, known), joined(edited(raw, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, known.ours)}))})

@@ -36,11 +36,18 @@ func (b *taskBook) forClient(of taskCaller, params []byte) []byte {
 	if memberObject(memberObject(params, "_meta"), metaTask) == nil {
 		return params
 	}
-	id := relatedTask(params)
-	if known := b.find(of, id); known != nil {
+	if known := b.find(of, relatedTask(params)); known != nil {
 		return joined(relate(params, known.ours))
 	}
 	return joined(relate(params, ""))
+}
+
+// asPlain is what a legacy server asks as a modern client is asked it, which knows nothing of the tasks of that era.
+func asPlain(params []byte) []byte {
+	if relatedTask(params) != "" {
+		params = joined(relate(params, ""))
+	}
+	return without(params, "task")
 }
 
 // forServer is what a client answers a server, with the server's id of the task that it is about.
@@ -54,7 +61,7 @@ func (p *Proxy) forServer(result []byte, identity *caller.Identity, l *link) []b
 // status is a notification of a task's status as its owner gets it; nil: it is nobody's here.
 func (b *taskBook) status(of taskCaller, params []byte) []byte {
 	known := b.find(of, taskIn(params))
-	if known == nil {
+	if known == nil || known.ours == "" {
 		return nil
 	}
 	return joined(edited(params, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, known.ours)}))
@@ -87,13 +94,12 @@ func (s *session) taskCaller(l *link) taskCaller {
 
 // heardTask deals with what a server says of tasks on the standing stream of a session. False: it is about something else.
 func (s *session) heardTask(l *link, m rpc.Message) bool {
-	of := s.taskCaller(l)
-	params := l.p.tasks.forClient(of, m.Params)
+	params := m.Params
 	switch m.Method {
 	case methodTaskStatus:
-		params = l.p.tasks.status(of, params)
+		params = l.p.tasks.status(s.taskCaller(l), params)
 	case methodProgress:
-		params = l.p.tasks.reported(of, params)
+		params = l.p.tasks.reported(s.taskCaller(l), params)
 	default:
 		return false
 	}

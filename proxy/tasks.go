@@ -19,6 +19,7 @@ type taskWork struct {
 	theirs string // the server's id of the task; empty: the request begins one
 	ours   string // the client's
 	played bool   // the client knows nothing of the task; see taskplay.go
+	over   bool   // of a played one: its result is there
 }
 
 // serveTask answers the methods of tasks. False: this client's era does not have the method, or nothing that it can reach has tasks.
@@ -181,6 +182,9 @@ func (t *turn) waitsForTask() bool { return t.message.Method == "tasks/result" }
 // begins says whether a call is to be made as a task, and whether it can be. Whoever has not been told that we have tasks is not understood to want one (Task Support and Handling).
 func (t *turn) begins(to *target, c *call) *failure {
 	if c.task == nil {
+		if to.mustPlay() {
+			c.task, t.task = emptyObject, &taskWork{tool: to.tool.tool.Name, played: true}
+		}
 		return nil
 	}
 	switch said := to.way.lists.offers.Load(); {
@@ -193,6 +197,9 @@ func (t *turn) begins(to *target, c *call) *failure {
 	default:
 		c.task = nil
 	}
+	if c.task == nil {
+		return t.begins(to, c)
+	}
 	return nil
 }
 
@@ -203,7 +210,11 @@ func (t *turn) concernsTask(era upstream.Era, m *rpc.Message) bool {
 
 // answerTask relays a result that has to do with a task, with the client's ids in it.
 func (t *turn) answerTask(to *target, conn *upstream.Conn, ex *upstream.Exchange, m *rpc.Message) {
-	if t.message.Method == "tools/call" {
+	switch {
+	case t.task != nil && t.task.played:
+		t.answerPlayed(to, conn, ex, m)
+		return
+	case t.message.Method == "tools/call":
 		t.answerBegun(to, conn, ex, m)
 		return
 	}
@@ -279,17 +290,21 @@ func (t *turn) noteTask(to *target, ex *upstream.Exchange, id string) (ours stri
 	if ours, err = t.proxy.sealer.sealTask(&k); err != nil {
 		return "", err
 	}
-	known := knownTask{caller: t.taskCaller(l), id: id, ours: ours, tool: tool, modern: t.modern}
-	if len(t.meta.progress) > 0 && len(t.meta.progress) <= maxKeptToken {
-		known.progress = taskProgress{string(ex.Token()), string(t.meta.progress)}
-	}
-	t.proxy.tasks.learn(known)
+	t.proxy.tasks.learn(knownTask{caller: t.taskCaller(l), id: id, ours: ours, tool: tool, modern: t.modern, progress: t.progressOf(ex)})
 	if t.session != nil {
 		if b := t.session.own(l); b != nil {
 			b.keep()
 		}
 	}
 	return ours, nil
+}
+
+// progressOf is how the progress of the task is told that a request begins.
+func (t *turn) progressOf(ex *upstream.Exchange) (progress taskProgress) {
+	if len(t.meta.progress) > 0 && len(t.meta.progress) <= maxKeptToken {
+		progress = taskProgress{string(ex.Token()), string(t.meta.progress)}
+	}
+	return progress
 }
 
 // maxKeptToken bounds a progress token that is kept for as long as a task.
