@@ -45,7 +45,9 @@ func (d *direct) RoundTrip(r *http.Request) (*http.Response, error) {
 // Announced is a request's body that lies in memory and wants to know. MayBeSent is called before its first byte can reach a server: who was not told knows that nothing was sent.
 type Announced interface {
 	io.ReadCloser
-	Text() []byte // all of it; only looked at, until RoundTrip returns
+	AppendTo(text []byte) []byte // appends all of it
+	// Notices says that what GetBody returns notices by itself when it is sent, so that MayBeSent need not be called for it.
+	Notices() bool
 	MayBeSent()
 }
 
@@ -57,7 +59,7 @@ func (d *direct) leave(r *http.Request, read bool) (*http.Response, error) {
 	}
 	r.Body.Close()
 	ctx := r.Context()
-	if ok {
+	if ok && !watched.Notices() {
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { watched.MayBeSent() }})
 	}
 	again, err := r.WithContext(ctx), error(nil)

@@ -8,7 +8,7 @@
 //
 // # Two ways
 //
-// A request that is small (16 KiB), in memory and out of nothing special (POST, GET or DELETE, ordinary headers) goes the direct way: its caller writes it in one piece and reads the answer, over connections of our own,
+// A request that is small (256 KiB; over TLS 16), in memory and out of nothing special (POST, GET or DELETE, ordinary headers) goes the direct way: its caller writes it in one piece and reads the answer, over connections of our own,
 // HTTP/1.1 also over TLS. Everything else goes through net/http, which also judges all that is unusual or not valid: nothing is refused here, it is handed on.
 //
 // Why not net/http alone: its Transport hands each request to a goroutine that writes and each answer to one that reads, and for a small call these hand-overs are most of the work. BenchmarkRoundTrip, one call of 1 KiB each way with a
@@ -31,7 +31,7 @@
 // # Lifetimes
 //
 // A connection belongs to the pool, to the call that is under way or to the body of its answer. A body that is read to its end gives it back; Close before that, an error and the end of the request's context close it, at once and from any
-// goroutine. Idle connections end after Config.IdleTimeout, by one timer for each server, and with [net/http.Client.CloseIdleConnections]. The package starts no goroutine of its own; net/http's end with their connections.
+// goroutine. Idle connections end after Config.IdleTimeout, by one timer for each server, and with [net/http.Client.CloseIdleConnections]. A goroutine writes what a socket does not take at once of a long request, and ends with that or with the connection; net/http's end with theirs.
 //
 // To read it: outbound.go (clients), guard.go and ranges.go (addresses), dial.go and conn.go (connections and their errors); then the direct way: direct.go, message.go (requests), connect.go, pool.go, wire.go (an exchange), plain.go, head.go and body.go
 // (answers), socket.go (what is still held back).

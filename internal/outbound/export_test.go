@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"syscall"
 )
 
 // WithResolver makes clients look names up in a resolver that a test controls.
@@ -35,3 +36,17 @@ func Idle(c *http.Client) int {
 
 // PlainHead reads a plain head, and says how long it is.
 func PlainHead(text []byte) (answer *http.Response, size int, ok bool) { return plainHead(text) }
+
+// Shrink makes the idle connections of a client take little at once.
+func Shrink(c *http.Client) {
+	p := c.Transport.(*direct).pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.shelves {
+		for _, w := range s.idle {
+			w.socket.raw.Control(func(descriptor uintptr) {
+				syscall.SetsockoptInt(int(descriptor), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 8<<10)
+			})
+		}
+	}
+}

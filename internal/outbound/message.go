@@ -12,8 +12,11 @@ import (
 	"sync"
 )
 
-// maxDirectBody is the largest body that goes the direct way: one that a socket takes without waiting for its reader.
-const maxDirectBody = 16 << 10
+// calm is the size of a message that a socket takes without waiting for its reader. Over TLS no larger body goes the direct way, for there what was written cannot be told from what waits.
+const calm = 16 << 10
+
+// maxDirectBody is the largest body that goes the direct way in the clear.
+const maxDirectBody = 256 << 10
 
 // message is a request as it is written: in one piece.
 type message struct {
@@ -23,7 +26,7 @@ type message struct {
 }
 
 // maxKept is the largest buffer that is kept for the next message.
-const maxKept = 64 << 10
+const maxKept = 128 << 10
 
 var messageBuffers = sync.Pool{New: func() any {
 	buffer := make([]byte, 0, 2<<10)
@@ -78,7 +81,11 @@ func ordinary(r *http.Request) bool {
 	if r.Body == nil || r.Body == http.NoBody {
 		return r.ContentLength == 0
 	}
-	return 0 < r.ContentLength && r.ContentLength <= maxDirectBody && r.GetBody != nil
+	most := int64(maxDirectBody)
+	if r.URL.Scheme != "http" {
+		most = calm
+	}
+	return 0 < r.ContentLength && r.ContentLength <= most && r.GetBody != nil
 }
 
 func plainURL(u *url.URL) bool {
@@ -176,7 +183,7 @@ func (m *message) fill(body io.Reader) error {
 		return nil
 	}
 	if known, ok := body.(Announced); ok {
-		return m.whole(known.Text())
+		return m.take(known)
 	}
 	head := len(m.text)
 	m.text = slices.Grow(m.text, m.body+1)[:head+m.body]
@@ -197,14 +204,17 @@ func (m *message) fill(body io.Reader) error {
 	return err
 }
 
-func (m *message) whole(text []byte) error {
-	switch {
-	case len(text) < m.body:
+// take is fill for a body that lies in memory.
+func (m *message) take(body Announced) error {
+	head := len(m.text)
+	m.text = body.AppendTo(slices.Grow(m.text, m.body))
+	switch got := len(m.text) - head; {
+	case got < m.body:
 		return errShortBody
-	case len(text) > m.body:
+	case got > m.body:
 		return errLongBody
 	}
-	m.text, m.body = append(m.text, text...), 0
+	m.body = 0
 	return nil
 }
 
@@ -216,6 +226,9 @@ func (m *message) free() {
 	}
 	m.text, m.buffer = nil, nil
 }
+
+// giveAway leaves the buffer to whoever still writes from it.
+func (m *message) giveAway() { m.text, m.buffer = nil, nil }
 
 // canceled says that a request can be ended in the old way, which only net/http knows.
 func canceled(r *http.Request) bool {

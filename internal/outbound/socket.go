@@ -79,6 +79,20 @@ func (s *socket) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// writeNow writes what the operating system takes without waiting; nothing, where we cannot know.
+func (s *socket) writeNow(p []byte) (int, error) {
+	able, ok := s.Conn.(*conn).Conn.(interface{ WriteNow([]byte) (int, error) })
+	if !ok {
+		return 0, nil
+	}
+	n, err := able.WriteNow(p)
+	s.wrote = s.wrote || n > 0
+	if err != nil {
+		err = plainError("write", err)
+	}
+	return n, err
+}
+
 // records follows the records of TLS as they are read, to know whether part of one is held back.
 type records struct {
 	counted bool

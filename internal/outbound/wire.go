@@ -33,6 +33,7 @@ type wire struct {
 	asking *http.Request
 	text   []byte        // of the request
 	failed error         // what writing it met
+	rest   *rest         // of it, that is being written; nil: none
 	reader *bufio.Reader // nil while it is idle
 	head   head
 	body   measured // of a plain answer
@@ -63,7 +64,11 @@ func (w *wire) exchange(r *http.Request, m *message) (*http.Response, error) {
 		w.end(body.stop, false)
 		return nil, errUnsent
 	}
-	m.free()
+	if w.rest != nil {
+		m.giveAway()
+	} else {
+		m.free()
+	}
 	answer, err := w.answer(r)
 	if err != nil {
 		w.end(body.stop, false)
@@ -97,11 +102,43 @@ func (w *wire) ask(r *http.Request, m *message) bool {
 	return w.failed == nil || !w.reused || w.socket.wrote
 }
 
-// say writes the message and says whether an answer is to be waited for.
+// say writes the message and says whether an answer is to be waited for. Of a long one, what the operating system does not take at once is written while the answer is waited for: a server may answer before it has read everything.
 func (w *wire) say() bool {
 	w.announce(w.asking)
-	_, w.failed = w.net.Write(w.text)
+	if len(w.text) <= calm || w.state != nil {
+		_, w.failed = w.net.Write(w.text)
+		return w.failed == nil
+	}
+	var n int
+	if n, w.failed = w.socket.writeNow(w.text); w.failed == nil && n < len(w.text) {
+		w.rest = &rest{text: w.text[n:], done: make(chan struct{})}
+		go w.rest.write(w.socket)
+	}
 	return w.failed == nil
+}
+
+// rest is the end of a message that a goroutine writes.
+type rest struct {
+	text []byte
+	done chan struct{}
+	err  error // may be read when done is closed
+}
+
+func (r *rest) write(s *socket) {
+	defer close(r.done)
+	if _, r.err = s.Conn.Write(r.text); r.err != nil {
+		s.SetReadDeadline(time.Now().Add(lastWords))
+	}
+}
+
+// over says whether all has been written.
+func (r *rest) over() bool {
+	select {
+	case <-r.done:
+		return r.err == nil
+	default:
+		return false
+	}
 }
 
 // announce tells who wants to know that from now on the request may be sent.
@@ -156,6 +193,10 @@ func (w *wire) Read(p []byte) (n int, err error) {
 // end ends the exchange and gives the wire back, if it may be kept and nothing is left on it. Only whoever reads may call it.
 func (w *wire) end(stop func() bool, keep bool) {
 	current := stop() // if not, the wire is being cut
+	if w.rest != nil {
+		keep = keep && w.rest.over()
+		w.rest = nil
+	}
 	keep = keep && current && w.clean()
 	if w.reader != nil {
 		w.reader.Reset(nil)

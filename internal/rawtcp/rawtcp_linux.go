@@ -19,6 +19,7 @@ type half struct {
 	step func(uintptr) bool // made once: a closure for each call would be an allocation
 	p    []byte             // what is left to be moved
 	n    int                // what has been
+	once bool               // it must not wait
 	err  syscall.Errno
 }
 
@@ -51,7 +52,22 @@ func (c *Conn) Write(p []byte) (int, error) {
 	h := &c.out
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	n, err := h.run(c.raw.Write, p)
+	return c.write(p)
+}
+
+// WriteNow writes as much of p as the system takes without waiting, which may be nothing.
+func (c *Conn) WriteNow(p []byte) (int, error) {
+	h := &c.out
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.once = true
+	defer func() { h.once = false }()
+	return c.write(p)
+}
+
+// write is Write; out.mu is held.
+func (c *Conn) write(p []byte) (int, error) {
+	n, err := c.out.run(c.raw.Write, p)
 	if err != nil {
 		return n, c.explain("write", err)
 	}
@@ -95,7 +111,7 @@ func (h *half) send(descriptor uintptr) bool {
 		case 0:
 			h.n, h.p = h.n+n, h.p[n:]
 		case syscall.EAGAIN:
-			return false
+			return h.once
 		case syscall.EINTR:
 		default:
 			h.err = errno

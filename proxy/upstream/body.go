@@ -103,9 +103,9 @@ type wholeReader struct {
 	left []byte
 }
 
-func (r *wholeReader) Text() []byte { return r.body.text }
-func (r *wholeReader) MayBeSent()   { r.body.mayBeSent() }
-func (r *wholeReader) Close() error { return nil }
+func (r *wholeReader) AppendTo(text []byte) []byte { return append(text, r.body.text...) }
+func (r *wholeReader) MayBeSent()                  { r.body.mayBeSent() }
+func (r *wholeReader) Close() error                { return nil }
 
 func (r *wholeReader) Read(p []byte) (int, error) {
 	if len(r.left) == 0 {
@@ -145,7 +145,7 @@ func (b *body) wasSent() bool {
 	return b.sent
 }
 
-// bodyReader is owned by the transport.
+// bodyReader is owned by the transport. It is an [outbound.Announced], too.
 type bodyReader struct {
 	body   *body
 	piece  int
@@ -176,3 +176,24 @@ func (r *bodyReader) Read(p []byte) (n int, err error) {
 }
 
 func (r *bodyReader) Close() error { return nil }
+func (r *bodyReader) MayBeSent()   { r.body.mayBeSent() }
+
+// AppendTo appends nothing after release, which is less than was promised.
+func (r *bodyReader) AppendTo(text []byte) []byte {
+	r.body.mu.Lock()
+	defer r.body.mu.Unlock()
+	if r.body.released {
+		return text
+	}
+	for i := 0; ; i++ {
+		piece, more := r.body.piece(i)
+		if !more {
+			return text
+		}
+		text = append(text, piece...)
+	}
+}
+
+// Notices: of a whole body nobody sees how much was sent; a spliced one counts what is read.
+func (r *wholeReader) Notices() bool { return false }
+func (r *bodyReader) Notices() bool  { return true }
