@@ -12,6 +12,9 @@
 // A server of both eras is spoken to as a modern one, with one exception: for a legacy client that can be asked something it is a legacy one, if it keeps sessions as such; there are servers that can ask only there, and a
 // session gives such a client all that it would have without us. Nobody else loses anything: progress and log messages come with the call, and of lists that change a modern server tells as well.
 //
+// Tasks are requests whose result is fetched later: tasks.go (what is asked about one), taskid.go (ids of ours, which carry where a task is), tasklist.go and tasknews.go (what servers list and tell), taskbook.go (whose it is),
+// taskplay.go (tools that can be nothing else, for clients that call them plainly). extension.go is methods that the specification does not know; announce.go says what of all that a client is offered.
+//
 // It deliberately does not know how servers are configured or credentials are obtained: it is handed snapshots, and headers.
 //
 // Invariants: what was judged is what is forwarded; listing and calling ask the same policy; a denied tool and one that does not exist get the same answer; nothing of one caller reaches another; nobody is
@@ -22,6 +25,7 @@
 //   - A link (link.go) is the live side of one server: connections, lists, sessions. It lives as long as the fields it connects with are unchanged, and is closed when its last request ended.
 //   - A session (session.go) is a sealed id that its client keeps; what it holds in memory is made on demand and dies by DELETE, after half an hour without use, or with the process, and is then made anew.
 //   - A question to a legacy client is its session's until somebody takes it: an answer, the server, the end of the call, or time. A parked call is the parking's until a retry takes it, or time; it holds its link. Both die with the process.
+//   - A task is its server's. Its id carries, sealed, all that it takes to ask about it; what the book remembers of tasks is a help for lists and news, bounded, and dies with the process.
 //   - A standing stream, of either era, is answered on a goroutine of the gate's (detach.go), with a turn of its own; the work that Drain waits for includes it.
 //   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session, or way of a modern client, that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes. Close ends them and waits.
 package proxy
