@@ -22,10 +22,11 @@ build: ## build bin/mcp-sidecar
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -o $(BIN) ./cmd/mcp-sidecar
 
-test: ## run every test, with the race detector; installs what they need first
+test: ## run every test, with the race detector, and every fuzz target for a moment; installs what they need first
 	@.ci/prepare
 	@race=; if command -v "$$(go env CC)" >/dev/null; then race=-race; else echo "no C compiler: without the race detector"; fi; \
-	set -x; go test $$race -timeout 14m ./...
+	(set -x; go test $$race -timeout 14m ./...)
+	@$(MAKE) --no-print-directory fuzz FUZZTIME=500x
 
 check: ## formatting, vet, staticcheck and the rules of who imports whom
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
@@ -42,7 +43,7 @@ fuzz: ## run every fuzz target for FUZZTIME (1m)
 		targets=$$(go test -run '^$$' -list '^Fuzz' $$package); \
 		for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
 			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$package; \
 		done; \
 	done
 
