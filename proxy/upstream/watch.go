@@ -395,6 +395,7 @@ func (w *watches) wanted(l *link, most int) (uris, fresh []string, changed <-cha
 	defer w.mu.Unlock()
 	for uri, e := range w.all {
 		switch {
+		case e.refs == 0 && e.asking: // told is still to come: the server was a legacy one a moment ago
 		case e.refs == 0:
 			delete(w.all, uri)
 		case e.knows == l:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
@@ -160,8 +161,12 @@ type reader struct {
 }
 
 func startReader(t *testing.T, era upstream.Era) *reader {
-	r := &reader{t: t, library: newLibrary(era), heard: make(chan string, 64)}
-	s := connect(t, serve(t, r.library))
+	lib := newLibrary(era)
+	return readIn(t, lib, connect(t, serve(t, lib)))
+}
+
+func readIn(t *testing.T, lib *library, s setup) *reader {
+	r := &reader{t: t, library: lib, heard: make(chan string, 64)}
 	r.Conn = s.Server.Conn(upstream.ConnConfig{Header: noHeaders, Notify: func(m rpc.Message) {
 		uri, _ := rpc.String(rpc.Find(m.Params, "uri"))
 		r.heard <- uri
@@ -290,4 +295,35 @@ func TestAWatchOfAServerThatIsNotThere(t *testing.T) {
 	if failure := asFailure(t, s.Watch(t.Context(), "x://a")); failure.Kind != upstream.Canceled {
 		t.Errorf("after the end it fails with %v", failure)
 	}
+}
+
+// TestAServerChangesItsEraInTheMiddle: what a legacy server is being told is answered when it is a modern one already, and nobody watches any more.
+func TestAServerChangesItsEraInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lib := newLibrary(upstream.Legacy)
+		release := make(chan struct{})
+		lib.set("resources/subscribe", func(w http.ResponseWriter, r *http.Request, m rpc.Message) {
+			lib.asked <- "held"
+			<-release
+			result(`{}`)(w, r, m)
+		})
+		r := readIn(t, lib, connect(t, "", inMemory(t, lib)))
+		r.want("stream")
+		ctx, leave := context.WithCancel(t.Context())
+		go func() { lib.asked <- fmt.Sprint("watched: ", r.Watch(ctx, "x://a") == nil) }()
+		r.want("held")
+		leave()
+		r.want("watched: false")
+		for method, h := range modernServer(nil).on {
+			lib.set(method, h)
+		}
+		lib.set("subscriptions/listen", lib.listen)
+		lib.set("initialize", status(http.StatusBadRequest, "no"))
+		r.drop(true)
+		r.want("end", "listen ", "stream")
+		close(release)
+		synctest.Wait()
+		r.watch("x://b")
+		r.want("listen x://b", "stream", "end")
+	})
 }
