@@ -129,6 +129,43 @@ func TestManyModernClientsAskedAside(t *testing.T) {
 	}
 }
 
+// TestWhoDeclaresSomethingElseEachTime has no more sessions than others have.
+func TestWhoDeclaresSomethingElseEachTime(t *testing.T) {
+	a := startAsker(t, "legacy")
+	askAside(a)
+	begun := make(chan struct{})
+	aside := a.call
+	a.call = func(w http.ResponseWriter, r *http.Request, m seen) {
+		if strings.Contains(string(m.Params.Arguments), "wait") {
+			close(begun)
+			<-a.stay
+		}
+		aside(w, r, m)
+	}
+	r := newRig(t, a.record("one"))
+	token := r.token("user", "alice")
+	r.clientWith("modern", "/mcp", token, ableToAll).carryOn(asking("roots/list", ""), map[string]string{"roots/list": `{"roots":[]}`}) // now it is known what the server does
+	other := func(n int) *client {
+		return r.clientWith("modern", "/mcp", token, fmt.Sprintf(`{"roots":{},"experimental":{"n":%d}}`, n))
+	}
+	for n := range 8 {
+		other(n).again(`{"ask":[]}`, "")
+	}
+	var wg sync.WaitGroup
+	late := other(100)
+	wg.Go(func() { late.again(`{"wait":1,"ask":[]}`, "") })
+	<-begun
+	before := len(a.seenOf("initialize"))
+	for n := range 20 {
+		other(200+n).again(`{"ask":[]}`, "")
+	}
+	if made := len(a.seenOf("initialize")) - before; made > 1 {
+		t.Errorf("%d sessions more", made)
+	}
+	close(a.stay)
+	wg.Wait()
+}
+
 // TestAQuestionThatMayBeOfSeveralCalls is nobody's; what is asked after that is again somebody's.
 func TestAQuestionThatMayBeOfSeveralCalls(t *testing.T) {
 	a := startAsker(t, "legacy")

@@ -369,7 +369,7 @@ func (m *modernCallers) conn(ctx context.Context, user, tokenID string, declared
 func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if key.apart == 0 && m.sets[key.alike()] >= maxSets {
+	if key.apart == 0 && m.sets[key.alike()] >= maxSets || key.apart != 0 && !m.shared(key) {
 		key.abilities = 0
 	}
 	if value, ok := m.conns.Load(key); ok {
@@ -391,6 +391,13 @@ func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 		m.sets[key.alike()]++
 	}
 	return made
+}
+
+// shared says whether calls that can do the same have a way to the server that they share: whoever declares something else each time has none, and is not to have one apart each time either.
+func (m *modernCallers) shared(key modernKey) bool {
+	key.apart = 0
+	_, ok := m.conns.Load(key)
+	return ok
 }
 
 // drop forgets a way to a server.
