@@ -2,15 +2,19 @@ package proxy_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"mcpsidecar/configstore"
+	"mcpsidecar/internal/secret"
 	"mcpsidecar/proxy"
 )
 
@@ -643,4 +647,32 @@ func (c *handClock) add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.at = c.at.Add(d)
+}
+
+// restless is grants that change whenever somebody looks at them.
+type restless struct {
+	*fakeGrants
+	changed atomic.Pointer[func()]
+}
+
+func (g *restless) Token(ctx context.Context, server *configstore.Server, user string, refused secret.Value) (secret.Value, error) {
+	if changed := g.changed.Load(); changed != nil {
+		(*changed)()
+	}
+	return g.fakeGrants.Token(ctx, server, user, refused)
+}
+
+// TestComingBackWhileSomethingChanges: a stream that is resumed looks at the lists anew, and does not wait to be told to while it is told so by others.
+func TestComingBackWhileSomethingChanges(t *testing.T) {
+	g := &restless{fakeGrants: &fakeGrants{tokens: map[string][]string{}}}
+	g.give("alice", "one")
+	server := startFake(t, "legacy", tool("read")).record("one", oauth)
+	r := newRigWith(t, func(c *proxy.Config) { c.Grants = g }, server)
+	c := r.client("legacy", "/mcp", r.token("user", "alice"))
+	first := c.connect(c.back(""))
+	id := first.must().id
+	first.drop()
+	changed := func() { r.proxy.GrantChanged(server.ID, "bob") }
+	g.changed.Store(&changed)
+	c.resume(id).drop()
 }

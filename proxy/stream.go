@@ -57,7 +57,10 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 	if c != nil {
 		if c.resumed {
 			last = c.known
-			woken <- struct{}{} // the lists may be others since
+			select {
+			case woken <- struct{}{}: // the lists may be others since
+			default: // it is to be looked at already
+			}
 		}
 		more = c.more
 		c.learned(last)
