@@ -19,27 +19,27 @@ type board struct {
 	listen func() // has the server's standing stream heard, if nobody does
 	rest   func() // hears that nothing hangs here any more
 
-	kept atomic.Bool // somebody listens to the stream for other news, too, from now on
+	kept    atomic.Bool // somebody listens to the stream for other news, too, from now on
+	turning sync.Mutex  // held from a change of whether anything hangs here until listen or rest knows of it
 
-	mu sync.Mutex
+	mu sync.Mutex          // guards what follows
 	by map[string][]*watch // by the server's own URI
 }
 
 // keep has the server's standing stream heard, whatever hangs here.
 func (b *board) keep() {
+	b.turning.Lock()
+	defer b.turning.Unlock()
 	b.kept.Store(true)
 	b.listen()
 }
 
 // hang has the server tell of a resource; the error is upstream's.
 func (b *board) hang(w *watch) error {
-	b.mu.Lock()
-	if b.by == nil {
-		b.by = map[string][]*watch{}
-	}
-	b.by[w.uri] = append(b.by[w.uri], w)
-	b.mu.Unlock()
+	b.turning.Lock()
+	b.add(w)
 	b.listen()
+	b.turning.Unlock()
 	if err := b.conn.Watch(b.link.p.background, w.uri); err != nil {
 		b.unhang(w)
 		return err
@@ -51,12 +51,26 @@ func (b *board) hang(w *watch) error {
 func (b *board) take(w *watch) {
 	b.unhang(w)
 	b.conn.Unwatch(w.uri)
-	if !b.any() && !b.kept.Load() {
+}
+
+func (b *board) unhang(w *watch) {
+	b.turning.Lock()
+	defer b.turning.Unlock()
+	if b.remove(w); !b.any() && !b.kept.Load() {
 		b.rest()
 	}
 }
 
-func (b *board) unhang(w *watch) {
+func (b *board) add(w *watch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.by == nil {
+		b.by = map[string][]*watch{}
+	}
+	b.by[w.uri] = append(b.by[w.uri], w)
+}
+
+func (b *board) remove(w *watch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	rest := slices.DeleteFunc(b.by[w.uri], func(other *watch) bool { return other == w })

@@ -69,6 +69,7 @@ type feed struct {
 	sent    uint64        // of the last that whoever carries it has sent
 	over    bool          // nothing more is added
 	lost    bool          // the last event did not fit
+	arrived bool          // all of it, as far as anyone can tell
 	carrier chan struct{} // of who carries it, and receives when there is more; nil: the request that it answers does; closed: somebody else does
 	carried bool          // somebody does
 	until   time.Time     // when nobody does: how long it is kept; for the answer to a request under way it is until that is over
@@ -158,6 +159,11 @@ func (s *shelf) close() {
 func (s *shelf) add(f *feed, pieces ...[]byte) (number uint64, event []byte, elsewhere bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.append(f, pieces)
+}
+
+// append does so for whoever holds mu. The feed is one of the shelf's, or the shelf is closed: what is added to another nobody gives up.
+func (s *shelf) append(f *feed, pieces [][]byte) (number uint64, event []byte, elsewhere bool) {
 	number, elsewhere = f.next(), f.carrier != nil
 	size := len(f.name) + 64
 	for _, piece := range pieces {
@@ -245,7 +251,7 @@ func appendEvent(dst []byte, name string, number uint64, pieces [][]byte) []byte
 	return append(dst, eventTail...)
 }
 
-// find is the feed of that name; nil: it is not kept.
+// find is the feed of that name, for whoever carries it from now on; nil: it is not kept.
 func (s *shelf) find(name streamName) *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -253,6 +259,7 @@ func (s *shelf) find(name streamName) *feed {
 	if i < 0 || s.feeds[i].expired(s.now()) {
 		return nil
 	}
+	s.feeds[i].carried = true // and so it is given up by nobody
 	return s.feeds[i]
 }
 
@@ -355,7 +362,7 @@ func (s *shelf) finish(f *feed, sent bool) {
 	switch {
 	case f.carrier != nil && f.carried:
 	case sent && f.carrier == nil:
-		f.carried, f.until = false, s.now().Add(min(s.limits.Time, sentTime))
+		f.carried, f.arrived, f.until = false, true, s.now().Add(min(s.limits.Time, sentTime))
 	default:
 		f.carried, f.until = false, s.now().Add(s.limits.Time)
 	}
@@ -390,24 +397,34 @@ func (s *shelf) elsewhere(f *feed) bool {
 func (s *shelf) press() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.dropOne() {
+	for i := len(s.feeds) - 1; i >= 0; i-- {
+		if f := s.feeds[i]; f.arrived && !f.carried {
+			s.remove(i)
+		}
 	}
 }
 
 // say adds a message to one standing stream, which one that is carried is before any other. False: there is none, or it takes nothing.
 func (s *shelf) say(message []byte) bool {
-	f := s.standing()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.chosen()
 	if f == nil {
 		return false
 	}
-	_, event, _ := s.add(f, message)
+	_, event, _ := s.append(f, [][]byte{message})
 	return event != nil
 }
 
 // standing is the stream on which messages are sent; nil: there is none.
-func (s *shelf) standing() (chosen *feed) {
+func (s *shelf) standing() *feed {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.chosen()
+}
+
+// chosen is that for whoever holds mu.
+func (s *shelf) chosen() (chosen *feed) {
 	for _, f := range s.feeds {
 		if f.kind == standingStream && (chosen == nil || f.carried && !chosen.carried) {
 			chosen = f

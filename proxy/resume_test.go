@@ -649,6 +649,26 @@ func (c *handClock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
+// TestWhatHasArrivedMakesRoom, and never what a client may still come back for: not for all that others have.
+func TestWhatHasArrivedMakesRoom(t *testing.T) {
+	l := startLaster(t)
+	r := newRigWith(t, func(c *proxy.Config) { c.Resuming.Overall = 4000 }, l.record("one"))
+	hers, his := r.client("legacy", "/mcp", r.token("user", "alice")), r.client("legacy", "/mcp", r.token("user", "bob"))
+	first := hers.lasting(l, "r1")
+	prime := first.must()
+	first.must()
+	second := hers.resume(prime.id) // the first is over, from where the server is
+	second.must()
+	second.drop()
+	l.say <- "!kept"
+	call := his.lasting(l, "r1")
+	arrived := call.must()
+	l.say <- "!" + strings.Repeat("x", 2000)
+	call.rest()
+	waitFor(t, func() bool { return len(his.resume(arrived.id).rest()) == 1 })
+	wantData(t, "what is hers", hers.resume(prime.id).rest(), `"r1"`, `"kept"`)
+}
+
 // restless is grants that change whenever somebody looks at them.
 type restless struct {
 	*fakeGrants

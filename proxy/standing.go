@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"mcpsidecar/policy"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
@@ -46,8 +47,20 @@ func (s *session) connect(l *link, a *access) *upstream.Conn {
 	return conn
 }
 
-// askStanding passes a server's request on to the standing stream. False: there is none.
+// mayHear says whether a server may still say something to the session of its own accord: the rules of this moment let one of its requests reach the server.
+func (s *session) mayHear(l *link) bool {
+	from, as := l.p.snapshot.Load().bySlug[l.slug], s.sealed
+	if from == nil || from.link != l {
+		return false
+	}
+	return from.decideServer(policy.Request{User: as.User, Mode: as.Mode, Agent: as.Agent, Selection: narrow(as.Selection, []string{l.slug})}).Allowed
+}
+
+// askStanding passes a server's request on to the standing stream. False: there is none, or not for this server any more.
 func (s *session) askStanding(l *link, m rpc.Message, asked *upstream.Asked) bool {
+	if !s.mayHear(l) {
+		return false
+	}
 	if refusal := s.able(l, &m); refusal != nil {
 		asked.Refuse(*refusal)
 		return true
@@ -73,7 +86,7 @@ func (s *session) heard(l *link, m rpc.Message) bool {
 	}
 	switch m.Method {
 	case "notifications/elicitation/complete":
-		if s.elicited(l, m.Params) {
+		if s.elicited(l, m.Params) && s.mayHear(l) {
 			s.post(rpc.AppendNotification(nil, m.Method, m.Params))
 		}
 	case "notifications/cancelled":
@@ -85,7 +98,7 @@ func (s *session) heard(l *link, m rpc.Message) bool {
 		}
 	case "notifications/message":
 		level, _ := rpc.String(find(m.Params, "level"))
-		if wanted := s.logLevel(); wanted == "" || levelOf(level) >= levelOf(wanted) {
+		if wanted := s.logLevel(); (wanted == "" || levelOf(level) >= levelOf(wanted)) && s.mayHear(l) {
 			s.post(rpc.AppendNotification(nil, m.Method, m.Params))
 		}
 	default:

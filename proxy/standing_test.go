@@ -109,6 +109,55 @@ func TestWhatAServerAsksOutsideOfCalls(t *testing.T) {
 	}
 }
 
+// TestWhoMayNotBeSeenAnyMore has nothing to say on a standing stream either, though its session goes on.
+func TestWhoMayNotBeSeenAnyMore(t *testing.T) {
+	log := func(data string) string {
+		return fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":%q}}`, data)
+	}
+	for name, hide := range map[string]func(*configstore.Server){
+		"disabled":         func(s *configstore.Server) { s.Rules.Enabled = false },
+		"for others":       func(s *configstore.Server) { s.Rules.VisibleTo = []string{"bob"} },
+		"not in plan mode": func(s *configstore.Server) { s.Rules.AllowInPlanMode = false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := startAsker(t, "legacy")
+			streams := standOn(a.fakeServer)
+			open := a.record("one", func(s *configstore.Server) { s.Rules.AllowInPlanMode = true })
+			shut := open
+			hide(&shut)
+			r := newRig(t, open)
+			c := r.clientWith("legacy", "/mcp", r.token("user", "alice", func(token *configstore.APIToken) { token.Mode = "plan" }), ableToAll)
+			heard := c.listenTo(t.Context(), "")
+			c.again(`{"ask":[]}`, "")
+			session := <-streams.opened
+			streams.say(session, log("before"))
+			next := func() (got string) {
+				for got = range heard {
+					if !strings.Contains(got, "list_changed") {
+						break
+					}
+				}
+				return got
+			}
+			if got := next(); got != log("before") {
+				t.Errorf("heard %s", got)
+			}
+			r.load(shut)
+			streams.say(session, log("meanwhile"))
+			streams.say(session, `{"jsonrpc":"2.0","id":"s-1","method":"roots/list"}`)
+			waitFor(t, func() bool {
+				answered := a.seenOf("")
+				return len(answered) == 1 && strings.Contains(answered[0].Body, `"id":"s-1","error"`)
+			})
+			r.load(open)
+			streams.say(session, log("after"))
+			if got := next(); got != log("after") {
+				t.Errorf("heard %s", got)
+			}
+		})
+	}
+}
+
 // TestNobodyListens: a server that asks a session without a standing stream has its answer at once.
 func TestNobodyListens(t *testing.T) {
 	a := startAsker(t, "legacy")

@@ -125,7 +125,7 @@ func (t *turn) ask(ex *upstream.Exchange, m *rpc.Message) {
 			asked.Refuse(rpc.Error{Code: codeInternal, Message: sayTooMany})
 			return
 		}
-		t.talk = startTalk(w, ex)
+		t.setTalk(startTalk(w, ex))
 	}
 	q := t.session.question(t.server.link, m, asked)
 	q.held = ex
@@ -136,6 +136,13 @@ func (t *turn) ask(ex *upstream.Exchange, m *rpc.Message) {
 		}
 		asked.Refuse(rpc.Error{Code: codeInternal, Message: sayTooMany})
 	}
+}
+
+// setTalk lets Polled know, too, whose goroutine may be another one's.
+func (t *turn) setTalk(k *talk) {
+	t.out.mu.Lock()
+	defer t.out.mu.Unlock()
+	t.talk = k
 }
 
 func startTalk(w *patience, ex *upstream.Exchange) *talk {
@@ -218,7 +225,7 @@ func (t *turn) nextOf(ex *upstream.Exchange) (rpc.Message, error) {
 func (t *turn) finished(ex *upstream.Exchange) {
 	if t.talk != nil {
 		t.talk.close()
-		t.talk = nil
+		t.setTalk(nil)
 	}
 	if t.parked {
 		return

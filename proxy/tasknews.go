@@ -103,7 +103,7 @@ func (s *session) heardTask(l *link, m rpc.Message) bool {
 	default:
 		return false
 	}
-	if params != nil {
+	if params != nil && s.mayHear(l) {
 		s.post(rpc.AppendNotification(nil, m.Method, params))
 	}
 	return true
