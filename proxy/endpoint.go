@@ -77,7 +77,8 @@ func (p *Proxy) route(r *http.Request) (slug string, ok bool) {
 
 // serve is a request of a known caller.
 func (t *turn) serve() {
-	if t.busy = t.proxy.busy.enter(t.scope.identity.User); t.busy == nil {
+	t.weight = t.proxy.weigh(t.r)
+	if t.busy = t.proxy.busy.enterWith(t.scope.identity.User, t.weight); t.busy == nil {
 		t.fail(failBusy())
 		return
 	}
@@ -94,6 +95,15 @@ func (t *turn) serve() {
 		t.w.Header().Set("Allow", "POST, GET, DELETE")
 		t.w.WriteHeader(http.StatusMethodNotAllowed)
 	}
+}
+
+// weigh says as how many requests one counts: once for each MiB of its body, so that what one user can have in memory stays the same however many requests it is.
+func (p *Proxy) weigh(r *http.Request) int64 {
+	length := r.ContentLength
+	if length < 0 { // it does not say
+		length = int64(p.config.MaxBody)
+	}
+	return 1 + min(length, int64(p.config.MaxBody))>>20
 }
 
 // post reads one message and answers it.

@@ -36,7 +36,7 @@ type Config struct {
 	Tracer    *trace.Tracer // nil: nothing is traced, and contexts of others are passed on as they come
 	Version   string
 	MaxBody   int              // bytes of a request [4 MiB]
-	PerCaller int              // requests of one user under way at the same time [256]
+	PerCaller int              // requests of one user under way at the same time; one with a large body counts once more for each MiB of it [1024]
 	PerServer int              // calls under way at one server whose record has no max_concurrent [1024]
 	Streams   int              // standing streams of one user [4096]
 	Watches   int              // resources that one user has subscribed to, each session and stream by itself [4096]
@@ -125,7 +125,7 @@ func fillDefaults(config *Config) {
 		config.MaxBody = 4 << 20
 	}
 	if config.PerCaller == 0 {
-		config.PerCaller = 256
+		config.PerCaller = 1024
 	}
 	if config.PerServer == 0 {
 		config.PerServer = 1024

@@ -29,7 +29,7 @@ func (t *turn) wait() *patience {
 	if count == nil {
 		return nil
 	}
-	t.busy.Add(-1)
+	t.busy.Add(-t.weight)
 	w := &patience{t: t, beat: time.NewTicker(keepAlive), due: time.NewTimer(t.proxy.config.Asking.Time), over: t.proxy.hub.done, count: count}
 	w.open = w.room[:0]
 	return w
@@ -92,7 +92,7 @@ func (w *patience) stop() {
 	w.beat.Stop()
 	w.due.Stop()
 	w.count.Add(-1)
-	w.t.busy.Add(1)
+	w.t.busy.Add(w.t.weight)
 }
 
 // talk is a call of a legacy client during which a legacy server has asked something: from then on there is more to look after than what the server says, so that another goroutine reads that.

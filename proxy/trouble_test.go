@@ -294,6 +294,21 @@ func TestOneUserCannotTakeEverything(t *testing.T) {
 	<-done
 }
 
+// What one user can have in memory is bounded, whether it is many requests or large ones.
+func TestALargeBodyCountsForMore(t *testing.T) {
+	r := newRigWith(t, func(c *proxy.Config) { c.PerCaller = 3 }, startFake(t, "modern", tool("x")).record("one"))
+	c := r.client("modern", "/mcp", r.token("user", "alice"))
+	large := func(mib int) string { return `{"x":"` + strings.Repeat("y", mib<<20) + `"}` }
+	for range 5 { // it counts only as long as it lasts
+		if got := c.call("one__x", large(2)); got.raw.status != http.StatusOK {
+			t.Errorf("2 MiB: %d", got.raw.status)
+		}
+	}
+	if got := c.call("one__x", large(3)); got.raw.status != http.StatusTooManyRequests {
+		t.Errorf("3 MiB: %d", got.raw.status)
+	}
+}
+
 // TestASidecarThatIsItsOwnServer is S-09.
 func TestASidecarThatIsItsOwnServer(t *testing.T) {
 	var requests int

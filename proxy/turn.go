@@ -39,6 +39,7 @@ type turn struct {
 	parked    bool          // the call waits for the client's next request
 	waited    time.Duration // for a legacy client's answers to a modern server
 	busy      *atomic.Int64 // the caller's counter while this request is in it
+	weight    int64         // as how much
 	server    *server       // whom it concerns; nil: none in particular
 	streaming bool          // the answer is a stream of events
 	detached  bool          // a twin answers
@@ -138,7 +139,7 @@ func (t *turn) accepted() {
 // leaveBusy takes the request out of what counts as work: a standing stream is none.
 func (t *turn) leaveBusy() {
 	if t.busy != nil {
-		t.busy.Add(-1)
+		t.busy.Add(-t.weight)
 		t.busy = nil
 		t.proxy.config.Metrics.InFlight(-1)
 	}

@@ -58,14 +58,17 @@ type busy struct {
 func newBusy(limit int64) *busy { return &busy{limit: limit} }
 
 // enter counts one request of the user in; nil means that there are too many. Whoever entered leaves by subtracting one from the counter.
-func (b *busy) enter(user string) (counter *atomic.Int64) {
+func (b *busy) enter(user string) (counter *atomic.Int64) { return b.enterWith(user, 1) }
+
+// enterWith is enter for what counts as more than one.
+func (b *busy) enterWith(user string, weight int64) (counter *atomic.Int64) {
 	value, ok := b.counts.Load(user)
 	if !ok {
 		value, _ = b.counts.LoadOrStore(user, new(atomic.Int64))
 	}
 	count := value.(*atomic.Int64)
-	if count.Add(1) > b.limit {
-		count.Add(-1)
+	if count.Add(weight) > b.limit {
+		count.Add(-weight)
 		return nil
 	}
 	return count

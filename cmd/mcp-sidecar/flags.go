@@ -36,6 +36,7 @@ type options struct {
 	logJSON               bool
 	maxBody, maxMessage   int
 	maxPages              int
+	perUser               int
 	tokenRate             int
 	upstreamTimeout       time.Duration
 	upstreamMaxTime       time.Duration
@@ -90,6 +91,8 @@ var flags = []Flag{
 		func(o *options, text string) error { return setSize(&o.maxMessage, text) }},
 	{"max-pages", "100", "largest `number` of pages of a server's list",
 		func(o *options, text string) error { return setCount(&o.maxPages, text) }},
+	{"max-requests-per-user", "1024", "largest `number` of requests of one user under way; a large body counts once more for each MiB",
+		func(o *options, text string) error { return setCount(&o.perUser, text) }},
 	{"token-rate", "20", "largest `number` of token requests a second to one OAuth2 provider",
 		func(o *options, text string) error { return setCount(&o.tokenRate, text) }},
 	{"upstream-timeout", "60s", "`time` a server has to answer a call, when nothing comes before the answer",

@@ -164,7 +164,7 @@ func (run *program) newData(context.Context) (err error) {
 	}
 	run.proxy, err = proxy.New(proxy.Config{
 		Callers: run.callers, Client: client, SessionKey: sessionKey, Metrics: run.meter, Audit: run.audit,
-		Baseline: run.firstCatalog, Grants: grants{run.accounts}, Tracer: run.tracer, Version: readBuild().Version, MaxBody: run.o.maxBody, Limits: run.o.limits(), Logger: run.log("proxy"),
+		Baseline: run.firstCatalog, Grants: grants{run.accounts}, Tracer: run.tracer, Version: readBuild().Version, MaxBody: run.o.maxBody, PerCaller: run.o.perUser, Limits: run.o.limits(), Logger: run.log("proxy"),
 	})
 	if err != nil {
 		return err

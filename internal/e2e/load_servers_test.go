@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -186,7 +187,7 @@ func TestLoadOfTooMuch(t *testing.T) {
 		time.Sleep(500 * time.Millisecond)
 		m.answer(w)
 	})
-	s := startMeasured(t)
+	s := startMeasured(t, "--max-requests-per-user", strconv.Itoa(limit))
 	s.register("one", f.URL)
 	a := s.modern("/mcp", s.token("alice"))
 	a.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 5 * limit

@@ -1,10 +1,9 @@
 package e2e_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,16 +11,7 @@ import (
 	"time"
 )
 
-// scaled is how often something is done: a little by default, or what E2E_SCALE says times as much for a run that is to prove more.
-func scaled(n int) int {
-	factor, err := strconv.Atoi(os.Getenv("E2E_SCALE"))
-	if err != nil || factor < 1 {
-		return n
-	}
-	return n * factor
-}
-
-// TestManyCallsAtExpiryAreOneRequest: everybody waits for the one refresh, at a provider that takes half a second for it. With E2E_SCALE=10 there are a thousand calls.
+// TestManyCallsAtExpiryAreOneRequest: everybody waits for the one refresh, at a provider that takes half a second for it. With E2E_LOAD=full there are a thousand calls.
 func TestManyCallsAtExpiryAreOneRequest(t *testing.T) {
 	t.Parallel()
 	a := newAccount(t)
@@ -36,21 +26,24 @@ func TestManyCallsAtExpiryAreOneRequest(t *testing.T) {
 			return false
 		}
 	})
-	n := scaled(100)
+	n := sized(100, 1000)
 	body, header := alice.request(1, "tools/call", "echo", `"name":"echo","arguments":{}`)
 	var calls sync.WaitGroup
 	var good atomic.Int32
+	var bad atomic.Value
 	for range n {
 		calls.Go(func() {
 			got, err := try(t, alice.client, http.MethodPost, alice.url, alice.token, body, alice.with(header)...)
 			if err == nil && got.status == http.StatusOK && strings.Contains(got.body, "for alice-there") {
 				good.Add(1)
+				return
 			}
+			bad.Store(fmt.Sprintf("%d %s %v", got.status, got.body, err))
 		})
 	}
 	calls.Wait()
 	if asked := a.r.refreshes(); int(good.Load()) != n || asked != 1 {
-		t.Errorf("%d of %d calls succeeded with %d token requests", good.Load(), n, asked)
+		t.Errorf("%d of %d calls succeeded with %d token requests; one said %v", good.Load(), n, asked, bad.Load())
 	}
 }
 
@@ -68,7 +61,7 @@ func TestKilledDuringARotation(t *testing.T) {
 	} {
 		t.Run(c.step, func(t *testing.T) {
 			t.Parallel()
-			for range scaled(1) {
+			for range sized(1, 10) {
 				killDuring(t, c.step, c.mayLive, c.mayDo)
 			}
 		})
