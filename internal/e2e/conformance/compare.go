@@ -21,32 +21,39 @@ type Through struct {
 	Gained  bool     // it passes here alone
 }
 
-// excuses say why a scenario or a check of one does not pass, by the beginning of its name, in front of one upstream or of any.
-var excuses = []struct{ upstream, prefix, reason string }{
-	{"", "resources-subscribe", "later: subscriptions to resources"},
-	{"", "resources-unsubscribe", "later: subscriptions to resources"},
-	{"", "sep-2575-server-sends-tools-list-changed-on-subscription", "by design: a list that is the same as before is not announced"},
-	{"", "server-sse-streams-functional", "optional: what comes at once is answered as JSON"},
-	{"go-sdk", "server-sse-retry-field", "by design: of its two eras the sidecar speaks the newer one to it, in which the answer comes at once instead of being polled"},
-	{"mcp-go", "tools-call-with-progress", "the server drops notifications under load, directly as well"},
-	{"mcp-go", "tools-call-with-logging", "the server drops notifications under load, directly as well"},
-	{"mcp-go", "tools-call-sampling", oneEra},
-	{"mcp-go", "tools-call-elicitation", oneEra},
-	{"mcp-go", "elicitation-", oneEra},
-	{"server-everything", "tools-call-simple-text", unlisted},
-	{"server-everything", "tools-call-error", unlisted},
+// place is where a scenario was run: in front of which upstream, and in which column.
+type place struct{ upstream, column string }
+
+// excuses say why a scenario or a check of one does not pass, by the beginning of its name, at a place; an empty name is any.
+var excuses = []struct {
+	at             place
+	prefix, reason string
+}{
+	{place{}, "sep-2575-server-sends-tools-list-changed-on-subscription", "by design: a list that is the same as before is not announced"},
+	{place{}, "server-sse-streams-functional", "optional: what comes at once is answered as JSON"},
+	{place{upstream: "go-sdk"}, "server-sse-retry-field", "by design: of its two eras the sidecar speaks the newer one to it, in which the answer comes at once instead of being polled"},
+	{place{upstream: "mcp-go"}, "tools-call-with-progress", "the server drops notifications under load, directly as well"},
+	{place{upstream: "mcp-go"}, "tools-call-with-logging", "the server drops notifications under load, directly as well"},
+	{place{"mcp-go", "/mcp"}, "resources-subscribe", unowned},
+	{place{"mcp-go", "/mcp"}, "resources-unsubscribe", unowned},
+	{place{"server-everything", "/mcp"}, "resources-subscribe", unowned},
+	{place{"server-everything", "/mcp"}, "resources-unsubscribe", unowned},
+	{place{upstream: "server-everything"}, "tools-call-simple-text", unlisted},
+	{place{upstream: "server-everything"}, "tools-call-error", unlisted},
+	{place{upstream: "server-everything"}, "server-sse-priming-event", unlisted},
 }
 
-// oneEra is why a server that speaks both eras, but asks clients in the older one only, does not ask.
-const oneEra = "later: with a server of both eras the sidecar speaks the newer one"
+// unowned is why a subscription fails where several servers are: the suite subscribes to what this one takes, but does not list.
+const unowned = "by design: where several servers are, a resource that none of them lists is nobody's"
 
-// unlisted is why a server that lacks the suite's tools passes two scenarios by itself: its own way to say so has a text, and isError.
+// unlisted is why a server that lacks the suite's tools passes some scenarios by itself: its own way to say so has a text, and isError.
 const unlisted = "by design: a tool that is not listed is an error of the protocol"
 
 // excuse returns why something does not pass, or nothing.
-func excuse(upstream string, names ...string) string {
+func excuse(at place, names ...string) string {
+	is := func(pattern, name string) bool { return pattern == "" || pattern == name }
 	for _, e := range excuses {
-		if (e.upstream == "" || e.upstream == upstream) && slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, e.prefix) }) {
+		if is(e.at.upstream, at.upstream) && is(e.at.column, at.column) && slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, e.prefix) }) {
 			return e.reason
 		}
 	}
@@ -58,23 +65,23 @@ func compare(upstream string, direct []Result, through [][]Result) ([]Row, error
 	var rows []Row
 	for _, d := range direct {
 		row := Row{Direct: d}
-		for _, column := range through {
+		for n, column := range through {
 			i := slices.IndexFunc(column, func(r Result) bool { return r.Scenario == d.Scenario })
 			if i < 0 {
 				return nil, fmt.Errorf("%s was not run through the sidecar", d.Scenario)
 			}
-			row.Through = append(row.Through, compareOne(upstream, d, column[i]))
+			row.Through = append(row.Through, compareOne(place{upstream, columns[n+1].Name}, d, column[i]))
 		}
 		rows = append(rows, row)
 	}
 	return rows, nil
 }
 
-func compareOne(upstream string, direct, got Result) Through {
+func compareOne(at place, direct, got Result) Through {
 	t := Through{Result: got, Gained: direct.Failed > 0 && got.Failed == 0 && got.Passed > 0}
 	for _, id := range slices.Sorted(maps.Keys(got.Checks)) {
 		// What could not even begin may complain under another name than the checks that it took with it.
-		if check := got.Checks[id]; check.Status == failure && direct.Failed == 0 && direct.Checks[id].Status == "" && excuse(upstream, direct.Scenario, id) == "" {
+		if check := got.Checks[id]; check.Status == failure && direct.Failed == 0 && direct.Checks[id].Status == "" && excuse(at, direct.Scenario, id) == "" {
 			t.Lost = append(t.Lost, check)
 		}
 	}
@@ -84,7 +91,7 @@ func compareOne(upstream string, direct, got Result) Through {
 			continue
 		}
 		check.ID = id
-		if reason := excuse(upstream, direct.Scenario, id); reason == "" {
+		if reason := excuse(at, direct.Scenario, id); reason == "" {
 			t.Lost = append(t.Lost, check)
 		} else if !slices.Contains(t.Excused, reason) {
 			t.Excused = append(t.Excused, reason)

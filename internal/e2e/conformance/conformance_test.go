@@ -73,7 +73,7 @@ func TestCompare(t *testing.T) {
 	other := Check{ID: "could-not-begin", Status: failure}
 	for _, test := range []struct {
 		what            string
-		upstream        string
+		at              place
 		direct, through Result
 		lost, excused   int
 		gained          bool
@@ -85,11 +85,13 @@ func TestCompare(t *testing.T) {
 		{what: "says less through", direct: result("ping", good), through: result("ping", info), lost: 1},
 		{what: "fails under another name", direct: result("ping", good), through: result("ping", good, other), lost: 1},
 		{what: "better through", direct: result("ping", bad), through: result("ping", good), gained: true},
-		{what: "known", upstream: "mcp-go", direct: result("tools-call-with-progress", good), through: result("tools-call-with-progress", bad), excused: 1},
-		{what: "known of another", upstream: "go-sdk", direct: result("tools-call-with-progress", good), through: result("tools-call-with-progress", bad), lost: 1},
+		{what: "known", at: place{"mcp-go", "/mcp"}, direct: result("tools-call-with-progress", good), through: result("tools-call-with-progress", bad), excused: 1},
+		{what: "known of one column", at: place{"mcp-go", "/mcp"}, direct: result("resources-subscribe", good), through: result("resources-subscribe", bad), excused: 1},
+		{what: "known of the other", at: place{"mcp-go", "/mcp/{slug}"}, direct: result("resources-subscribe", good), through: result("resources-subscribe", bad), lost: 1},
+		{what: "known of another", at: place{"go-sdk", "/mcp"}, direct: result("tools-call-with-progress", good), through: result("tools-call-with-progress", bad), lost: 1},
 	} {
 		t.Run(test.what, func(t *testing.T) {
-			got := compareOne(test.upstream, test.direct, test.through)
+			got := compareOne(test.at, test.direct, test.through)
 			if len(got.Lost) != test.lost || len(got.Excused) != test.excused || got.Gained != test.gained {
 				t.Errorf("lost %v, excused %v, gained %v", got.Lost, got.Excused, got.Gained)
 			}
