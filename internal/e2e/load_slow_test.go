@@ -39,12 +39,15 @@ func TestLoadOfSlowClients(t *testing.T) {
 		call := w.call("one__echo", "")
 		head, _, _ := strings.Cut(call, "\r\nContent-Length")
 		for range heads {
+			time.Sleep(time.Millisecond) // they come in thousands a second, not all at once
 			crowd.Go(func() { headsCut.note(dribble(t, w.host, head+"\r\nX-Slow: ", false)) })
 		}
 		for range bodies {
+			time.Sleep(time.Millisecond)
 			crowd.Go(func() { bodiesCut.note(dribble(t, w.host, call[:len(call)-10], false)) })
 		}
 		for range deaf {
+			time.Sleep(time.Millisecond)
 			crowd.Go(func() { deafCut.note(dribble(t, w.host, w.call("one__steps", ""), true)) })
 		}
 		crowd.Wait()
