@@ -329,8 +329,15 @@ func (t *turn) conn(l *link, way *access, cancel context.CancelFunc) (*upstream.
 		return t.proxy.callers.conn(t.ctx, identity.User, identity.TokenID, t.meta.capabilities, l, way, 0), nil
 	}
 	conn := t.session.conn(t.ctx, l, way)
-	if conn == nil {
-		return nil, failSession()
+	if conn == nil { // it is over, or was just let go of because nobody had used it for long
+		again, f := t.proxy.sessions.find(t.session.sealed)
+		if f != nil {
+			return nil, f
+		}
+		t.session = again
+		if conn = again.conn(t.ctx, l, way); conn == nil {
+			return nil, failSession()
+		}
 	}
 	t.out.cancel = cancel
 	if !t.session.begin(string(t.message.ID), t) {

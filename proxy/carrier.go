@@ -13,6 +13,9 @@ const lastEventHeader = "Last-Event-Id"
 // openFeed opens the stream that the client wants.
 func (t *turn) openFeed() *failure {
 	name, after, f := t.lastEvent()
+	if f == nil && t.draining && name.kind != answerStream {
+		f = failDraining()
+	}
 	if f != nil {
 		return f
 	}

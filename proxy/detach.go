@@ -35,7 +35,7 @@ func (t *turn) stand(answer func(*turn)) {
 func (t *turn) twin() *turn {
 	own := &turn{
 		proxy: t.proxy, ctx: t.ctx, w: t.w, r: t.r, scope: t.scope, started: t.started, room: rooms.Get().(*room),
-		modern: t.modern, session: t.session, version: t.version, busy: t.busy, weight: t.weight, server: t.server, bytesIn: t.bytesIn,
+		modern: t.modern, draining: t.draining, session: t.session, version: t.version, busy: t.busy, weight: t.weight, server: t.server, bytesIn: t.bytesIn,
 	}
 	if t.body == nil {
 		return own

@@ -53,8 +53,11 @@ var turns = sync.Pool{New: func() any { return new(turn) }}
 // admit serves the request of a known caller unless it is no time for new work or what the request says of itself cannot be read.
 func (t *turn) admit(identity *caller.Identity, slug string) {
 	if !t.proxy.work.begin() {
-		t.fail(failDraining())
-		return
+		if !t.belated() {
+			t.fail(failDraining())
+			return
+		}
+		t.proxy.work.hold()
 	}
 	defer t.proxy.work.end()
 	if err := t.readScope(identity, slug); err != nil {
@@ -135,6 +138,10 @@ func (t *turn) post() {
 	t.message = message
 	if err != nil {
 		t.fail(failRead(err))
+		return
+	}
+	if t.draining && message.Kind == rpc.Request {
+		t.fail(failDraining())
 		return
 	}
 	t.dispatch()

@@ -23,12 +23,14 @@ type outlet struct {
 	written time.Time  // when something was written last
 	alone   time.Time  // since when nobody waits for the answer
 	orphans *atomic.Int64
+	belated int // how often it was found alone while the program ends
 }
 
 const (
 	namesSince  = "2025-03-26" // the first revision whose events have ids
 	primedSince = "2025-11-25" // and whose streams begin with an event without data
 	comeBackIn  = 1000         // milliseconds
+	maxBelated  = 2            // times attendEvery that a client has to come back while the program ends
 )
 
 // claim says that the answer is written from now on, by the request's own goroutine.
@@ -200,9 +202,27 @@ func (t *turn) goOnAlone(now time.Time) {
 	if t.out.orphans == nil {
 		t.out.orphans = p.orphans.enter(t.scope.identity.User)
 	}
-	if t.out.orphans == nil || now.Sub(t.out.alone) >= p.config.Resuming.Time || p.work.draining.Load() {
+	if p.work.draining.Load() {
+		t.out.belated++
+	}
+	if t.out.orphans == nil || now.Sub(t.out.alone) >= p.config.Resuming.Time || t.out.belated > maxBelated {
 		t.out.cancel()
 	}
+}
+
+// belated says whether a request that comes when no new work is taken may belong to work that is under way in its session: an answer, a notification, or the way back to a lost connection.
+func (t *turn) belated() bool {
+	values := t.r.Header[sessionHeader]
+	if len(values) != 1 {
+		return false
+	}
+	what, err := t.proxy.sealer.open(values[0])
+	if err != nil {
+		return false
+	}
+	value, ok := t.proxy.sessions.live.Load(what.ID)
+	t.draining = ok && value.(*session).busy()
+	return t.draining
 }
 
 // keepAlive shows that the stream lives.

@@ -696,3 +696,42 @@ func TestComingBackWhileSomethingChanges(t *testing.T) {
 	g.changed.Store(&changed)
 	c.resume(id).drop()
 }
+
+// TestDrainingLeavesTheWayBackOpen: what belongs to a call under way is no new work.
+func TestDrainingLeavesTheWayBackOpen(t *testing.T) {
+	l := startLaster(t)
+	r := newRig(t, l.record("one"))
+	token := r.token("user", "alice")
+	c, idle := r.client("legacy", "/mcp", token), r.client("legacy", "/mcp", token)
+	call := c.lasting(l, "r1")
+	prime := call.must()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		r.proxy.Drain(t.Context())
+	}()
+	ping := `{"jsonrpc":"2.0","id":7,"method":"ping"}`
+	waitFor(t, func() bool { return c.post(ping).status == http.StatusServiceUnavailable })
+	call.drop()
+	for what, got := range map[string]answer{
+		"a standing stream":               c.do(c.back("")),
+		"another session's notification":  idle.post(`{"jsonrpc":"2.0","method":"notifications/progress"}`),
+		"another session's way back":      idle.do(idle.back(prime.id)),
+		"a request of no session":         r.client("modern", "/mcp", token).ask("tools/list", "", "", ""),
+		"a session that nobody knows of.": (&client{rig: r, token: token, path: "/mcp", session: "x", header: http.Header{}}).post(ping),
+	} {
+		if got.status != http.StatusServiceUnavailable {
+			t.Errorf("%s: %d", what, got.status)
+		}
+	}
+	back := c.resume(prime.id)
+	if got := c.post(`{"jsonrpc":"2.0","method":"notifications/progress"}`); got.status != http.StatusAccepted {
+		t.Errorf("a notification: %d %s", got.status, got.body)
+	}
+	if got := c.respond([]byte(`"nothing"`), `{}`); got.status != http.StatusBadRequest {
+		t.Errorf("an answer that nobody waits for: %d %s", got.status, got.body)
+	}
+	l.say <- "!done"
+	wantData(t, "the answer", back.rest(), `"r1"`, `"done"`)
+	<-drained
+}

@@ -223,6 +223,13 @@ func (s *session) closeStream() {
 	}
 }
 
+// busy says whether requests are under way.
+func (s *session) busy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.calls) > 0
+}
+
 // quiet says whether nothing is going on.
 func (s *session) quiet() bool {
 	s.mu.Lock()

@@ -44,6 +44,7 @@ type turn struct {
 	streaming bool          // the answer is a stream of events
 	detached  bool          // a twin answers
 	out       outlet        // of a legacy client
+	draining  bool          // no new work is taken, and this is none; see belated
 	outcome   string
 	bytesIn   int64
 	bytesOut  int64
