@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 what is deprecated is what is tried
+
 package matrix_test
 
 import (
@@ -75,7 +77,6 @@ func (s *goSDKServer) addTools() {
 		return says("done")
 	})
 	s.tool("speak", func(ctx context.Context, r *mcp.CallToolRequest, _ arguments) (*mcp.CallToolResult, error) {
-		//lint:ignore SA1019 deprecated, and used
 		r.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "info", Data: "something happened"})
 		return says("done")
 	})
@@ -125,20 +126,16 @@ func (s *goSDKServer) addQuestions() {
 	}
 	ask("ask_form", &mcp.ElicitParams{Mode: "form", Message: "who are you?", RequestedSchema: form}, elicited)
 	ask("ask_link", &mcp.ElicitParams{Mode: "url", Message: "sign in", URL: "https://example.com/", ElicitationID: "link"}, elicited)
-	//lint:ignore SA1019 deprecated, and used
 	sampling := &mcp.CreateMessageParams{MaxTokens: 100, Messages: []*mcp.SamplingMessage{{Role: "user", Content: &mcp.TextContent{Text: "say something"}}}}
 	ask("ask_model", sampling, sampled)
-	//lint:ignore SA1019 deprecated, and used
 	ask("ask_roots", &mcp.ListRootsParams{}, listed)
 }
 
 func sampled(a mcp.InputResponse) string {
 	var content mcp.Content
 	switch result := a.(type) {
-	//lint:ignore SA1019 deprecated, and used
 	case *mcp.CreateMessageResult:
 		content = result.Content
-	//lint:ignore SA1019 deprecated, and used
 	case *mcp.CreateMessageWithToolsResult:
 		content = result.Content[0]
 	}
@@ -147,7 +144,6 @@ func sampled(a mcp.InputResponse) string {
 }
 
 func listed(a mcp.InputResponse) string {
-	//lint:ignore SA1019 deprecated, and used
 	result, _ := a.(*mcp.ListRootsResult)
 	return result.Roots[0].URI
 }

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 what is deprecated is what is tried
+
 package matrix_test
 
 import (
@@ -172,7 +174,6 @@ func (a *goSDKAgent) level(ctx context.Context, level string) error {
 	if a.era == modern {
 		return nil // said with each request
 	}
-	//lint:ignore SA1019 deprecated, and used
 	return a.session.SetLoggingLevel(ctx, &mcp.SetLoggingLevelParams{Level: mcp.LoggingLevel(level)})
 }
 

@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 what is deprecated is what is tried
+
 package matrix_test
 
 import (
@@ -53,7 +55,6 @@ func connectMCPGo(era string, web *http.Client) func(ctx context.Context, url, t
 func (a *mcpGoAgent) options() []mcpgoclient.ClientOption {
 	options := []mcpgoclient.ClientOption{mcpgoclient.WithElicitationHandler(a), mcpgoclient.WithSamplingHandler(a), mcpgoclient.WithRootsHandler(a)}
 	if a.era == legacy {
-		//lint:ignore SA1019 there is no other way to speak the older era, and agents do
 		options = append(options, mcpgoclient.WithLegacyProtocolOnly())
 	}
 	return options
