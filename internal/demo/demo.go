@@ -9,19 +9,21 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/mark3labs/mcp-go/server"
 )
 
 const (
 	path    = "/mcp"
 	maxBody = 1 << 20
+	// sessionIdle is how long a legacy client that never said goodbye is remembered.
+	sessionIdle = 10 * time.Minute
 )
 
 // Server is the running demo server.
 type Server struct {
 	// fixed at creation
 	url    string
-	stop   context.CancelFunc // ends what requests are doing
+	mcp    *server.StreamableHTTPServer
 	http   *http.Server
 	served chan error // what Serve returned; read once, by Close
 }
@@ -32,16 +34,16 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the demo server: %w", err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	tools := newTools(ctx.Done())
-	s := &Server{url: "http://" + listener.Addr().String() + path, stop: stop, served: make(chan error, 1)}
+	quiet := slog.New(slog.DiscardHandler)
+	s := &Server{
+		url:    "http://" + listener.Addr().String() + path,
+		mcp:    server.NewStreamableHTTPServer(newTools(), server.WithSessionIdleTTL(sessionIdle), server.WithStreamableHTTPLogger(quiet)),
+		served: make(chan error, 1),
+	}
 	mux := http.NewServeMux()
-	mux.Handle(path, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return tools }, &mcp.StreamableHTTPOptions{
-		Stateless: true, PropagateRequestCancellation: true, MaxRequestBodyBytes: maxBody,
-	}))
+	mux.Handle(path, http.MaxBytesHandler(s.mcp, maxBody))
 	s.http = &http.Server{
 		Handler:           mux,
-		BaseContext:       func(net.Listener) context.Context { return ctx },
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
@@ -55,10 +57,10 @@ func (s *Server) URL() string { return s.url }
 
 // Close stops it and returns after its goroutines. What has not ended when ctx does is cut off.
 func (s *Server) Close(ctx context.Context) error {
-	s.stop() // ends the subscriptions and the countdowns that Shutdown would wait for
-	var err error
+	// The MCP layer goes first: it ends the standing streams that Shutdown would wait for.
+	err := s.mcp.Shutdown(ctx)
 	if s.http.Shutdown(ctx) != nil {
-		err = s.http.Close()
+		err = errors.Join(err, s.http.Close())
 	}
 	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // What notes may take.
@@ -28,55 +28,55 @@ type note struct {
 	text   string
 }
 
-func addNotes(s *mcp.Server, n *notes) {
-	mcp.AddTool(s, &mcp.Tool{
-		Name: "note_add", Description: "Keeps a note until the demo server ends, and returns its number.", Annotations: writes(),
-		InputSchema: input(fmt.Sprintf(`"text":{"type":"string","description":"The note.","minLength":1,"maxLength":%d}`, maxNote), `"text"`),
-	}, n.add)
-	mcp.AddTool(s, &mcp.Tool{
-		Name: "note_list", Description: "Lists the notes, one a line, with their numbers.", Annotations: reads(), InputSchema: input("", ""),
-	}, n.list)
-	mcp.AddTool(s, &mcp.Tool{
-		Name: "note_delete", Description: "Deletes a note for good.", Annotations: erases(),
-		InputSchema: input(`"number":{"type":"integer","description":"The note's number.","minimum":1}`, `"number"`),
-	}, n.delete)
-}
+var noteAddTool = mcp.NewTool("note_add",
+	mcp.WithDescription("Keeps a note until the demo server ends, and returns its number."),
+	mcp.WithString("text", mcp.Required(), mcp.MinLength(1), mcp.MaxLength(maxNote), mcp.Description("The note.")),
+	mcp.WithToolAnnotation(writes),
+)
 
-func (n *notes) add(_ context.Context, _ *mcp.CallToolRequest, in struct {
-	Text string `json:"text"`
-}) (*mcp.CallToolResult, any, error) {
+func (n *notes) add(_ context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.kept) >= maxNotes {
-		return failed("There are %d notes already; delete one first.", maxNotes), nil, nil
+		return mcp.NewToolResultError(fmt.Sprintf("There are %d notes already; delete one first.", maxNotes)), nil
 	}
 	n.last++
-	n.kept = append(n.kept, note{n.last, in.Text})
-	return said("Kept as note %d.", n.last), nil, nil
+	n.kept = append(n.kept, note{n.last, request.GetString("text", "")})
+	return mcp.NewToolResultText(fmt.Sprintf("Kept as note %d.", n.last)), nil
 }
 
-func (n *notes) list(context.Context, *mcp.CallToolRequest, nothing) (*mcp.CallToolResult, any, error) {
+var noteListTool = mcp.NewTool("note_list",
+	mcp.WithDescription("Lists the notes, one a line, with their numbers."),
+	mcp.WithToolAnnotation(reads),
+)
+
+func (n *notes) list(context.Context, mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.kept) == 0 {
-		return said("There are no notes."), nil, nil
+		return mcp.NewToolResultText("There are no notes."), nil
 	}
 	var text strings.Builder
 	for _, note := range n.kept {
 		fmt.Fprintf(&text, "%d: %s\n", note.number, note.text)
 	}
-	return said("%s", text.String()), nil, nil
+	return mcp.NewToolResultText(text.String()), nil
 }
 
-func (n *notes) delete(_ context.Context, _ *mcp.CallToolRequest, in struct {
-	Number int `json:"number"`
-}) (*mcp.CallToolResult, any, error) {
+var noteDeleteTool = mcp.NewTool("note_delete",
+	mcp.WithDescription("Deletes a note for good."),
+	mcp.WithInteger("number", mcp.Required(), mcp.Min(1), mcp.Description("The note's number.")),
+	mcp.WithToolAnnotation(erases),
+)
+
+func (n *notes) delete(_ context.Context, request mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	number := request.GetInt("number", 0)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	at := slices.IndexFunc(n.kept, func(kept note) bool { return kept.number == in.Number })
+	at := slices.IndexFunc(n.kept, func(kept note) bool { return kept.number == number })
 	if at < 0 {
-		return failed("There is no note %d.", in.Number), nil, nil
+		return mcp.NewToolResultError(fmt.Sprintf("There is no note %d.", number)), nil
 	}
 	n.kept = slices.Delete(n.kept, at, at+1)
-	return said("Deleted note %d.", in.Number), nil, nil
+	return mcp.NewToolResultText(fmt.Sprintf("Deleted note %d.", number)), nil
 }

@@ -136,7 +136,7 @@ var table = map[string]row{
 		test: true,
 		ours: edges{"internal/e2e/rig": "it starts everything"},
 	},
-	"internal/demo":  {theirs: edges{"github.com/modelcontextprotocol/go-sdk": "the demo server is written as others write theirs"}},
+	"internal/demo":  {theirs: edges{"github.com/mark3labs/mcp-go": "the demo server is written as others write theirs"}},
 	"internal/front": {},
 	"internal/metrics": {
 		theirs: edges{"github.com/prometheus/client_golang": "the registry and the format"},
