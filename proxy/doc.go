@@ -15,10 +15,15 @@
 // Tasks are requests whose result is fetched later: tasks.go (what is asked about one), taskid.go (ids of ours, which carry where a task is), tasklist.go and tasknews.go (what servers list and tell), taskbook.go (whose it is),
 // taskplay.go (tools that can be nothing else, for clients that call them plainly). extension.go is methods that the specification does not know; announce.go says what of all that a client is offered.
 //
+// Subscriptions to resources, in every combination of eras: subscribe.go (resources/subscribe) and listen.go (subscriptions/listen) make them, a watcher (watcher.go) is all of one client, and each hangs on a board (board.go), which is
+// one way to a server: the stream that everybody shares who has the same credential or, at a legacy server that the client has called, the client's own session (own.go), for some servers tell of a change only there. A watcher
+// moves what hangs wrong, with the client's first call, an edit or another account, and keeps what is updated, each resource once, until the client has taken it. How a server is made to tell is upstream's business.
+//
 // It deliberately does not know how servers are configured or credentials are obtained: it is handed snapshots, and headers.
 //
 // Invariants: what was judged is what is forwarded; listing and calling ask the same policy; a denied tool and one that does not exist get the same answer; nothing of one caller reaches another; nobody is
-// asked for what it has not declared, and an answer goes to the one server that asked, once.
+// asked for what it has not declared, and an answer goes to the one server that asked, once. A subscription is judged when it is made and again by the rules of the moment whenever something is told; one to what may not be seen gets the answer
+// of one that does not exist, and no server hears of it. What may have been missed, because a server, a stream or a right to see was gone for a while, is told as an update once.
 //
 // Lifetimes:
 //   - A snapshot (snapshot.go) is immutable; Load publishes a new one. A request works on the one it found.
@@ -26,6 +31,8 @@
 //   - A session (session.go) is a sealed id that its client keeps; what it holds in memory is made on demand and dies by DELETE, after half an hour without use, or with the process, and is then made anew.
 //   - A question to a legacy client is its session's until somebody takes it: an answer, the server, the end of the call, or time. A parked call is the parking's until a retry takes it, or time; it holds its link. Both die with the process.
 //   - A task is its server's. Its id carries, sealed, all that it takes to ask about it; what the book remembers of tasks is a help for lists and news, bounded, and dies with the process.
+//   - A subscription of a modern client lives as long as its stream. That of a legacy client is its session's: while nobody uses the session, no server is bothered with it, and after a day, or with the process, it is forgotten. The session outlives
+//     the process, its subscriptions do not: they are stored nowhere. A client that comes back after a restart with Last-Event-ID is told that its lists may be others; one that relies on updates subscribes again.
 //   - A standing stream, of either era, is answered on a goroutine of the gate's (detach.go), with a turn of its own; the work that Drain waits for includes it.
-//   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session, or way of a modern client, that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes. Close ends them and waits.
+//   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session, or way of a modern client, that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes or somebody has subscribed; one listener per way of a client's own on which subscriptions hang, and one per watcher while it moves them. Close ends them and waits.
 package proxy
