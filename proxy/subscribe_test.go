@@ -370,3 +370,71 @@ func TestAListThatChangesAllTheTimeIsGivenARest(t *testing.T) {
 		first = next
 	}
 }
+
+// TestSubscriptionsGoWithTheAccount: they are heard with the user's own credential, end with it, and come back with the next.
+func TestSubscriptionsGoWithTheAccount(t *testing.T) {
+	everyCombination(t, func(t *testing.T, clientEra, serverEra string) {
+		l := startTeller(t, serverEra, "x://a")
+		inner := l.before
+		l.before = func(w http.ResponseWriter, r *http.Request, m seen) bool {
+			if strings.HasPrefix(r.Header.Get("Authorization"), "Bearer a-") {
+				return inner(w, r, m)
+			}
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		g := &fakeGrants{tokens: map[string][]string{}}
+		r := newRigWith(t, func(c *proxy.Config) { c.Grants = g }, l.record("one", oauth))
+		g.give("alice", "a-1")
+		f := r.client(clientEra, "/mcp", r.token("user", "alice")).follow("x://a")
+		l.say("x://a")
+		f.wantUpdate("x://a")
+
+		g.give("alice")
+		r.proxy.GrantChanged("id-one", "alice")
+		l.isWatched(t)
+		g.give("alice", "a-2")
+		r.proxy.GrantChanged("id-one", "alice")
+		f.wantUpdate("x://a")
+		l.isWatched(t, "x://a")
+		l.say("x://a")
+		f.wantUpdate("x://a")
+	})
+}
+
+// TestASlowReaderHearsOfEachResourceOnce, however often it changed meanwhile: here nobody reads at all, until somebody does.
+func TestASlowReaderHearsOfEachResourceOnce(t *testing.T) {
+	l := startTeller(t, "legacy", "x://a", "x://b")
+	r := newRig(t, l.record("one"))
+	c := r.client("legacy", "/mcp", r.token("user", "alice"))
+	for _, uri := range []string{"x://a", "x://b"} {
+		if got := c.subscribe(uri); got.Error != nil {
+			t.Fatalf("%+v", got.Error)
+		}
+	}
+	for range 50 {
+		l.say("x://a")
+		l.say("x://b")
+	}
+	l.say("x://a/last")
+	waitFor(t, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for st := range l.streams {
+			if len(st.say) > 0 {
+				return false
+			}
+		}
+		return len(l.streams) == 1
+	})
+	c.list() // the answer comes after what the server said before
+	f := &follower{client: c, heard: c.listenTo(t.Context(), "")}
+	got := map[string]int{}
+	for range 3 {
+		got[f.next()]++
+	}
+	if len(got) != 3 {
+		t.Errorf("heard %v", got)
+	}
+}

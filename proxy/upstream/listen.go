@@ -29,7 +29,7 @@ func (c *Conn) Listen(ctx context.Context) error {
 		case !offered:
 			return nil
 		}
-		if !rest.wait(ctx, time.Since(began), at.retry) {
+		if !rest.wait(ctx, time.Since(began), at.retry, c.watches.change()) {
 			return c.server.ended(ctx, false)
 		}
 	}
@@ -43,9 +43,16 @@ const (
 	longestRest  = time.Minute
 )
 
-// wait waits longer each time, up to a minute, and from the start again after a stream that held for longer than that; never for less than the server wants. False: ctx ended.
-func (r *restart) wait(ctx context.Context, held, wanted time.Duration) bool {
-	return pause(ctx, max(wanted, r.grow(held)))
+// wait waits longer each time, up to a minute, and from the start again after a stream that held for longer than that; never for less than the server wants, unless hurry is closed. False: ctx ended.
+func (r *restart) wait(ctx context.Context, held, wanted time.Duration, hurry <-chan struct{}) bool {
+	timer := time.NewTimer(max(wanted, r.grow(held)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-hurry:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 func (r *restart) grow(held time.Duration) time.Duration {

@@ -206,7 +206,7 @@ func (w *watches) add(uri string) *flight[struct{}] {
 	if e.attempt == nil {
 		e.attempt = newFlight[struct{}]()
 		e.tried, e.refused = nil, false
-		w.change()
+		w.tell()
 	}
 	return e.attempt
 }
@@ -226,12 +226,12 @@ func (w *watches) drop(uri string) bool {
 	if e.knows == nil && !e.asking {
 		delete(w.all, uri)
 	}
-	w.change()
+	w.tell()
 	return e.knows != nil
 }
 
-// change lets a modern stream know that something else is watched. The caller holds mu.
-func (w *watches) change() {
+// tell lets a modern stream know that something else is watched. The caller holds mu.
+func (w *watches) tell() {
 	if w.changed != nil {
 		close(w.changed)
 		w.changed = nil
@@ -408,10 +408,22 @@ func (w *watches) wanted(l *link, most int) (uris, fresh []string, changed <-cha
 	fresh = fresh[:min(len(fresh), most)]
 	uris = append(uris, fresh...)
 	slices.Sort(uris)
+	return uris, fresh, w.next()
+}
+
+// next is closed when something else is watched. The caller holds mu.
+func (w *watches) next() <-chan struct{} {
 	if w.changed == nil {
 		w.changed = make(chan struct{})
 	}
-	return uris, fresh, w.changed
+	return w.changed
+}
+
+// change is next for whoever does not hold mu.
+func (w *watches) change() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.next()
 }
 
 // agree notes that a modern server will tell of some of the resources that it was asked for, and returns those of which something may have been missed.

@@ -1,14 +1,17 @@
 package upstream_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
@@ -325,5 +328,35 @@ func TestAServerChangesItsEraInTheMiddle(t *testing.T) {
 		synctest.Wait()
 		r.watch("x://b")
 		r.want("listen x://b", "stream", "end")
+	})
+}
+
+// FuzzAcknowledgement lets a modern server answer a subscription with anything. The watch succeeds only where the server named the resource, and it ends.
+func FuzzAcknowledgement(f *testing.F) {
+	ack := `{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"resourceSubscriptions":["x://a"]}}}`
+	for _, seed := range []string{
+		"data: " + ack + "\n\n", "data: " + strings.Replace(ack, `"x://a"`, "", 1) + "\n\n", "data: " + strings.Replace(ack, `["x://a"]`, `"x://a"`, 1) + "\n\n",
+		"data: " + strings.Replace(ack, `{"resourceSubscriptions":["x://a"]}`, "7", 1) + "\n\n", "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32602,\"message\":\"no\"}}\n\n", "data: {\n\n", "",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		s := connect(t, "http://fake.test", limits(upstream.Limits{Message: 1 << 16, Connect: 20 * time.Millisecond}), func(c *upstream.Config) {
+			c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				text, _ := io.ReadAll(bodyOf(r))
+				if m, _ := rpc.Read(text); m.Method == "server/discover" {
+					return respond(200, "application/json", answerTo(m, `{"supportedVersions":["2026-07-28"]}`)), nil
+				}
+				return respond(200, "text/event-stream", string(body)), nil
+			})}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan struct{})
+		go func() { defer close(over); s.Listen(ctx) }()
+		if err := s.Watch(t.Context(), "x://a"); err == nil && !bytes.Contains(body, []byte(`resourceSubscriptions`)) {
+			t.Errorf("it agreed to nothing: %q", body)
+		}
+		cancel()
+		<-over
 	})
 }
