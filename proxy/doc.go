@@ -12,6 +12,10 @@
 // A server of both eras is spoken to as a modern one, with one exception: for a legacy client that can be asked something it is a legacy one, if it keeps sessions as such; there are servers that can ask only there, and a
 // session gives such a client all that it would have without us. Nobody else loses anything: progress and log messages come with the call, and of lists that change a modern server tells as well.
 //
+// A legacy client that loses a connection can come back for what it missed, with Last-Event-ID: eventid.go (ids name a stream of one session, and are authenticated), feed.go (what is kept of each stream, and its bounds), outlet.go
+// (how an answer goes out, and a call goes on without its client; a request that stays silent begins its stream, so that there is something to come back to), carrier.go (GET: a standing stream, or the way back). The answer to
+// a request that is not kept any more is an error that says so, also after a restart: nobody waits for ever.
+//
 // Tasks are requests whose result is fetched later: tasks.go (what is asked about one), taskid.go (ids of ours, which carry where a task is), tasklist.go and tasknews.go (what servers list and tell), taskbook.go (whose it is),
 // taskplay.go (tools that can be nothing else, for clients that call them plainly). extension.go is methods that the specification does not know; announce.go says what of all that a client is offered.
 //
@@ -29,10 +33,12 @@
 //   - A snapshot (snapshot.go) is immutable; Load publishes a new one. A request works on the one it found.
 //   - A link (link.go) is the live side of one server: connections, lists, sessions. It lives as long as the fields it connects with are unchanged, and is closed when its last request ended.
 //   - A session (session.go) is a sealed id that its client keeps; what it holds in memory is made on demand and dies by DELETE, after half an hour without use, or with the process, and is then made anew.
+//   - A feed (feed.go) is its session's. That of an answer is kept until its call is over and for five minutes after, or half a minute if it seems to have arrived; a standing one for a minute after its connection. What does not
+//     fit is given up, the oldest first. A call of a legacy client runs in the goroutine of its request also when the connection is gone, for as long as a client may be away.
 //   - A question to a legacy client is its session's until somebody takes it: an answer, the server, the end of the call, or time. A parked call is the parking's until a retry takes it, or time; it holds its link. Both die with the process.
 //   - A task is its server's. Its id carries, sealed, all that it takes to ask about it; what the book remembers of tasks is a help for lists and news, bounded, and dies with the process.
 //   - A subscription of a modern client lives as long as its stream. That of a legacy client is its session's: while nobody uses the session, no server is bothered with it, and after a day, or with the process, it is forgotten. The session outlives
 //     the process, its subscriptions do not: they are stored nowhere. A client that comes back after a restart with Last-Event-ID is told that its lists may be others; one that relies on updates subscribes again.
 //   - A standing stream, of either era, is answered on a goroutine of the gate's (detach.go), with a turn of its own; the work that Drain waits for includes it.
-//   - Goroutines: one sweeper per Proxy; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session, or way of a modern client, that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes or somebody has subscribed; one listener per way of a client's own on which subscriptions hang, and one per watcher while it moves them. Close ends them and waits.
+//   - Goroutines: one sweeper and one attendant (outlet.go) per Proxy, and from the latter one for each write to a connection that is silent; one reader per call in which a legacy client was asked something, which ends with the call; one listener per legacy session, or way of a modern client, that can be asked and server that it has called; per link, credential and kind of list one fetch at most, and one standing listener where the server announces list changes or somebody has subscribed; one listener per way of a client's own on which subscriptions hang, and one per watcher while it moves them. Close ends them and waits.
 package proxy
