@@ -30,10 +30,13 @@ func readCall(p params) (call, *failure) {
 				return c, failInvalidParams("name must be a string")
 			}
 		case "arguments":
-			if m.Value[0] != '{' {
+			switch m.Value[0] {
+			case '{':
+				c.arguments = m.Value
+			case 'n': // null is how some clients write that there are none
+			default:
 				return c, failInvalidParams("arguments must be an object")
 			}
-			c.arguments = m.Value
 		case "task":
 			if m.Value[0] != '{' {
 				return c, failInvalidParams("task must be an object")
