@@ -130,6 +130,7 @@ func TestNothingIsStreamedThatWasNotAskedFor(t *testing.T) {
 	}
 }
 
+// A modern client cancels by going away, a legacy one by saying so: it may come back for the answer.
 func TestCancellationReachesTheServer(t *testing.T) {
 	everyCombination(t, func(t *testing.T, clientEra, serverEra string) {
 		f := startFake(t, serverEra, tool("slow"))
@@ -142,16 +143,22 @@ func TestCancellationReachesTheServer(t *testing.T) {
 		r := newRig(t, f.record("one"))
 		c := r.client(clientEra, "/mcp", r.token("user", "alice"))
 		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
 		done := make(chan struct{})
+		request := c.asked("tools/call", "one__slow", `"name":"one__slow"`, "").WithContext(ctx)
 		go func() {
 			defer close(done)
-			response, err := http.DefaultClient.Do(c.asked("tools/call", "one__slow", `"name":"one__slow"`, "").WithContext(ctx))
+			response, err := http.DefaultClient.Do(request)
 			if err == nil {
 				response.Body.Close()
 			}
 		}()
 		<-started
-		cancel()
+		if clientEra == "modern" {
+			cancel()
+		} else {
+			c.post(fmt.Sprintf(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%d}}`, c.nextID))
+		}
 		<-gone
 		<-done
 		if serverEra == "legacy" {
