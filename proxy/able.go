@@ -94,7 +94,7 @@ func answers(declared []byte) bool {
 }
 
 // everyAbility is announced where we list what a server has for everyone: some offer a tool only to a client that can answer what it will ask. Whoever calls it announces its own.
-var everyAbility = []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}`)
+var everyAbility = []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{},"tasks":{"list":{},"cancel":{},"requests":{"sampling":{"createMessage":{}},"elicitation":{"create":{}}}}}`)
 
 // announced is what servers are told of what the client of a session declared: everything, but for tasks in a shape that the client's version does not have. A modern server would begin some for it.
 func (s *sealed) announced() []byte {
