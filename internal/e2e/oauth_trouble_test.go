@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -260,8 +259,10 @@ func TestProvidersDoNotLeadInside(t *testing.T) {
 		t.Skip("only Linux has all of 127.0.0.0/8")
 	}
 	var reached atomic.Int32
-	canary := listening(t, "127.0.0.1:0", http.NotFoundHandler())
-	canary.Config.ConnState = func(net.Conn, http.ConnState) { reached.Add(1) }
+	canary := listening(t, "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		reached.Add(1)
+		w.WriteHeader(http.StatusNotFound)
+	}))
 	for endpoint, ends := range map[string]int{"token_endpoint": http.StatusBadGateway, "revocation_endpoint": http.StatusOK} {
 		t.Run(endpoint, func(t *testing.T) {
 			r := startRecorderAt(t, "127.0.0.2:0")

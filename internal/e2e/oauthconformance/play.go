@@ -8,12 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"time"
 
 	"mcpsidecar/internal/e2e/rig"
 )
@@ -234,9 +237,31 @@ func (p *player) open(ctx context.Context, capabilities string) error {
 
 // post sends a message and returns the last one of what comes back.
 func (p *player) post(ctx context.Context, body string, header map[string]string) (*http.Response, []byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, p.sidecar.Base+"/mcp/server", strings.NewReader(body))
+	response, err := p.send(ctx, http.MethodPost, body, header)
 	if err != nil {
 		return nil, nil, err
+	}
+	defer response.Body.Close()
+	if !isStream(response) {
+		text, err := io.ReadAll(response.Body)
+		return response, text, err
+	}
+	heard := &heard{}
+	err = p.hear(ctx, response.Body, heard)
+	for err == nil && !heard.answered && heard.id != "" { // it is to be asked for
+		err = p.comeBack(ctx, heard, header)
+	}
+	return response, heard.last, err
+}
+
+func isStream(response *http.Response) bool {
+	return strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream")
+}
+
+func (p *player) send(ctx context.Context, method, body string, header map[string]string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, method, p.sidecar.Base+"/mcp/server", strings.NewReader(body))
+	if err != nil {
+		return nil, err
 	}
 	request.Header.Set("Authorization", "Bearer "+p.token)
 	request.Header.Set("Content-Type", "application/json")
@@ -244,42 +269,78 @@ func (p *player) post(ctx context.Context, body string, header map[string]string
 	for name, value := range header {
 		request.Header.Set(name, value)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer response.Body.Close()
-	if !strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream") {
-		text, err := io.ReadAll(response.Body)
-		return response, text, err
-	}
-	text, err := p.hear(ctx, response.Body)
-	return response, text, err
+	return http.DefaultClient.Do(request)
 }
 
-// hear reads a stream to its end, answers what the server asks on it, and returns the last message. What the sidecar sends are events of one line of data each.
-func (p *player) hear(ctx context.Context, stream io.Reader) (last []byte, err error) {
+// heard is what streams of one request have said.
+type heard struct {
+	last     []byte // message
+	answered bool
+	id       string // of the last event
+	retry    time.Duration
+}
+
+// comeBack waits as long as the stream said and goes on after its last event.
+func (p *player) comeBack(ctx context.Context, h *heard, header map[string]string) error {
+	select {
+	case <-time.After(h.retry):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	with := maps.Clone(header)
+	with["Last-Event-ID"] = h.id
+	response, err := p.send(ctx, http.MethodGet, "", with)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if !isStream(response) {
+		return fmt.Errorf("coming back for the rest: %s", response.Status)
+	}
+	return p.hear(ctx, response.Body, h)
+}
+
+// hear reads a stream to its end and answers what the server asks on it. What the sidecar sends are events of one line of data each.
+func (p *player) hear(ctx context.Context, stream io.Reader, h *heard) error {
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, 16<<20)
 	for lines.Scan() {
-		data, ok := bytes.CutPrefix(lines.Bytes(), []byte("data: "))
-		if !ok || len(data) == 0 {
-			continue
-		}
-		last = bytes.Clone(data)
-		var asked struct {
-			ID     json.RawMessage
-			Method string
-		}
-		if json.Unmarshal(last, &asked) != nil || asked.Method != "elicitation/create" {
-			continue
-		}
-		_, _, err := p.post(ctx, `{"jsonrpc":"2.0","id":`+string(asked.ID)+`,"result":{"action":"accept","content":{"confirmed":true}}}`, map[string]string{"Mcp-Session-Id": p.session})
-		if err != nil {
-			return nil, err
+		field, value, _ := bytes.Cut(lines.Bytes(), []byte(": "))
+		switch string(field) {
+		case "id":
+			h.id = string(value)
+		case "retry":
+			if ms, err := strconv.Atoi(string(value)); err == nil {
+				h.retry = time.Duration(ms) * time.Millisecond
+			}
+		case "data":
+			if err := p.message(ctx, value, h); err != nil {
+				return err
+			}
 		}
 	}
-	return last, lines.Err()
+	return lines.Err()
+}
+
+// message takes one message of a stream.
+func (p *player) message(ctx context.Context, text []byte, h *heard) error {
+	if len(text) == 0 {
+		return nil
+	}
+	h.last = bytes.Clone(text)
+	var said struct {
+		ID     json.RawMessage
+		Method string
+	}
+	if json.Unmarshal(h.last, &said) != nil {
+		return nil
+	}
+	h.answered = said.Method == "" && said.ID != nil
+	if said.Method != "elicitation/create" {
+		return nil
+	}
+	_, _, err := p.post(ctx, `{"jsonrpc":"2.0","id":`+string(said.ID)+`,"result":{"action":"accept","content":{"confirmed":true}}}`, map[string]string{"Mcp-Session-Id": p.session})
+	return err
 }
 
 // browse follows a sign-in link as a browser does: the question, the provider, and back.
