@@ -22,11 +22,10 @@ build: ## build bin/mcp-sidecar
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -o $(BIN) ./cmd/mcp-sidecar
 
-test: ## run every test, with the race detector, and every fuzz target for a moment; installs what they need first
+test: ## run every test, with the race detector, every fuzz target on its seeds; installs what they need first
 	@.ci/prepare
 	@race=; if command -v "$$(go env CC)" >/dev/null; then race=-race; else echo "no C compiler: without the race detector"; fi; \
 	(set -x; go test $$race -timeout 14m ./...)
-	@$(MAKE) --no-print-directory fuzz FUZZTIME=500x
 
 check: ## formatting, vet, staticcheck and the rules of who imports whom
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \

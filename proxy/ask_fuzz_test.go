@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"testing"
 
 	"mcpsidecar/proxy"
@@ -10,7 +11,9 @@ import (
 
 // FuzzRequestState: nothing but what was sealed here is taken for a requestState of ours, and what a server's state is comes back as it was.
 func FuzzRequestState(f *testing.F) {
-	raw, _, err := proxy.SealTicket(sessionKey, "alice", []byte(`"the server's"`))
+	var key [32]byte // another in each process: what one has sealed reaches the others as a seed
+	rand.Read(key[:])
+	raw, _, err := proxy.SealTicket(key, "alice", []byte(`"the server's"`))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -19,13 +22,13 @@ func FuzzRequestState(f *testing.F) {
 	f.Add([]byte(`"AAAA"`), "x", "")
 	f.Add([]byte(`"`), "\xff", `"`)
 	f.Fuzz(func(t *testing.T, given []byte, user, state string) {
-		if proxy.OpenTicket(sessionKey, given) && !bytes.Equal(given, raw) {
+		if proxy.OpenTicket(key, given) && !bytes.Equal(given, raw) {
 			if text, ok := rpc.String(given); !ok || string(rpc.AppendString(nil, text)) != string(raw) { // a raw string can be written in several ways
 				t.Fatalf("a state that nobody sealed was opened: %q", given)
 			}
 		}
 		want := rpc.AppendString(nil, state)
-		sealed, again, err := proxy.SealTicket(sessionKey, "alice", want)
+		sealed, again, err := proxy.SealTicket(key, "alice", want)
 		if err != nil || !bytes.Equal(again, want) {
 			t.Fatalf("%s came back as %s: %v", want, again, err)
 		}
