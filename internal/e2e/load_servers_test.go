@@ -56,7 +56,6 @@ func hangs(t *testing.T) map[string]string {
 	t.Cleanup(func() { silent.Close() })
 	kinds := map[string]string{"silent": "http://" + silent.Addr().String()}
 	over := make(chan struct{})
-	t.Cleanup(func() { close(over) })
 	for name, say := range map[string]func(w http.ResponseWriter, tick <-chan time.Time){
 		"heads":    func(w http.ResponseWriter, _ <-chan time.Time) { w.(http.Flusher).Flush() },
 		"drops":    func(w http.ResponseWriter, tick <-chan time.Time) { trickle(w, tick, over, "{") },
@@ -73,9 +72,13 @@ func hangs(t *testing.T) map[string]string {
 			case <-r.Context().Done():
 			}
 		}))
-		t.Cleanup(server.CloseClientConnections)
+		t.Cleanup(func() {
+			server.CloseClientConnections()
+			server.Close()
+		})
 		kinds[name] = server.URL
 	}
+	t.Cleanup(func() { close(over) }) // before the servers, which wait for their handlers
 	return kinds
 }
 
