@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 what is deprecated is what is tried
+
 package e2e_test
 
 import (
