@@ -10,6 +10,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -111,33 +112,36 @@ func (w *wire) say() bool {
 	}
 	var n int
 	if n, w.failed = w.socket.writeNow(w.text); w.failed == nil && n < len(w.text) {
-		w.rest = &rest{text: w.text[n:], done: make(chan struct{})}
+		w.rest = &rest{text: w.text[n:]}
 		go w.rest.write(w.socket)
 	}
 	return w.failed == nil
 }
 
-// rest is the end of a message that a goroutine writes.
+// rest is the end of a message that a goroutine writes. An answer may be complete before that goroutine knows that it has written everything: the later of the two settles what becomes of the wire.
 type rest struct {
-	text []byte
-	done chan struct{}
-	err  error // may be read when done is closed
+	text   []byte
+	err    error
+	settle func(written bool)
+	met    atomic.Bool // one of the two is through
 }
 
 func (r *rest) write(s *socket) {
-	defer close(r.done)
 	if _, r.err = s.Conn.Write(r.text); r.err != nil {
 		s.SetReadDeadline(time.Now().Add(lastWords))
 	}
+	r.meet()
 }
 
-// over says whether all has been written.
-func (r *rest) over() bool {
-	select {
-	case <-r.done:
-		return r.err == nil
-	default:
-		return false
+// answered says that the answer is complete, and what is to be done when the message is, too.
+func (r *rest) answered(settle func(written bool)) {
+	r.settle = settle
+	r.meet()
+}
+
+func (r *rest) meet() {
+	if r.met.Swap(true) {
+		r.settle(r.err == nil)
 	}
 }
 
@@ -193,16 +197,27 @@ func (w *wire) Read(p []byte) (n int, err error) {
 // end ends the exchange and gives the wire back, if it may be kept and nothing is left on it. Only whoever reads may call it.
 func (w *wire) end(stop func() bool, keep bool) {
 	current := stop() // if not, the wire is being cut
-	if w.rest != nil {
-		keep = keep && w.rest.over()
-		w.rest = nil
-	}
 	keep = keep && current && w.clean()
 	if w.reader != nil {
 		w.reader.Reset(nil)
 		readers.Put(w.reader)
 		w.reader = nil
 	}
+	rest := w.rest
+	w.rest = nil
+	if rest == nil || !keep {
+		w.settle(keep)
+		return
+	}
+	w.net.SetWriteDeadline(time.Now().Add(lastWords)) // a server that has answered need not read on
+	rest.answered(func(written bool) {
+		w.net.SetWriteDeadline(time.Time{})
+		w.settle(written)
+	})
+}
+
+// settle gives the wire back or closes it.
+func (w *wire) settle(keep bool) {
 	if !keep || !w.pool.put(w) {
 		w.cut()
 	}
