@@ -162,6 +162,8 @@ func (t *turn) carryAnswer(c *carrier) {
 	t.leaveRoom()
 	t.proxy.config.Metrics.Streams(1)
 	defer t.proxy.config.Metrics.Streams(-1)
+	allowed := t.stayAllowed()
+	defer allowed.leave()
 	t.beginStream()
 	if t.flushHead() != nil || c.pump() != nil {
 		return
@@ -175,10 +177,23 @@ func (t *turn) carryAnswer(c *carrier) {
 			return
 		case <-t.session.over:
 			return
+		case <-allowed.place.ended:
+			return
+		case <-allowed.expired:
+			if !allowed.holds() {
+				return
+			}
+		case <-allowed.place.woken:
+			if !allowed.holds() {
+				return
+			}
 		case <-c.more:
+			if !allowed.holds() {
+				return
+			}
 			err = c.pump()
 		case <-ticker.C:
-			if !t.stillAllowed() {
+			if !allowed.holds() {
 				return
 			}
 			t.deadline()

@@ -166,6 +166,7 @@ func (p *Proxy) Load(stored configstore.Snapshot) {
 		l.retire()
 	}
 	p.dropMetrics(old, next)
+	p.hub.end(func(user string) bool { return old.ended(next, user) })
 	p.hub.wake()
 }
 

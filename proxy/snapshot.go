@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"mcpsidecar/configstore"
 	"mcpsidecar/internal/metrics"
@@ -13,8 +14,9 @@ import (
 // snapshot is the configuration that requests work on. It is immutable.
 type snapshot struct {
 	revision uint64
-	servers  []*server          // in the order of their exposed names
-	bySlug   map[string]*server // all of servers
+	servers  []*server            // in the order of their exposed names
+	bySlug   map[string]*server   // all of servers
+	users    map[string]time.Time // when each was seen first
 }
 
 // server is one configured server under one state of its rules. It is immutable; what lives is its link.
@@ -33,7 +35,10 @@ type server struct {
 
 // compile turns records into a snapshot, keeping the links of the old one that still fit; gone are those that do not.
 func (p *Proxy) compile(stored configstore.Snapshot, old *snapshot) (next *snapshot, gone []*link) {
-	next = &snapshot{revision: stored.Revision, bySlug: make(map[string]*server, len(stored.Servers))}
+	next = &snapshot{revision: stored.Revision, bySlug: make(map[string]*server, len(stored.Servers)), users: make(map[string]time.Time, len(stored.Users))}
+	for _, user := range stored.Users {
+		next.users[user.Name] = user.FirstSeen
+	}
 	kept := map[*link]bool{}
 	oldByID := make(map[string]*server, len(old.servers))
 	for _, s := range old.servers {
@@ -93,6 +98,13 @@ func toolNames(baseline policy.Baseline) []string {
 		names = append(names, name)
 	}
 	return names
+}
+
+// ended says whether a user of this snapshot is none in the next one, or one who has come back since.
+func (s *snapshot) ended(next *snapshot, user string) bool {
+	seen, known := s.users[user]
+	again, still := next.users[user]
+	return known && (!still || !again.Equal(seen))
 }
 
 // find resolves an exposed name's server. A slug has no underscore, so the first two split the name.

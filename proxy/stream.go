@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"net/http"
 	"slices"
 	"time"
@@ -50,8 +49,9 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 	t.leaveRoom()
 	t.proxy.config.Metrics.Streams(1)
 	defer t.proxy.config.Metrics.Streams(-1)
-	woken := t.proxy.hub.join()
-	defer t.proxy.hub.leave(woken)
+	allowed := t.stayAllowed()
+	defer allowed.leave()
+	woken := allowed.place.woken
 	last := t.proxy.visible(&t.scope)
 	var more <-chan struct{}
 	if c != nil {
@@ -84,10 +84,19 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 			return true
 		case <-t.proxy.hub.done:
 			return true
+		case <-allowed.place.ended:
+			return true
+		case <-allowed.expired:
+			if !allowed.holds() {
+				return true
+			}
 		case <-more:
+			if !allowed.holds() {
+				return true
+			}
 			err = c.pump()
 		case <-updates:
-			if !t.stillAllowed() {
+			if !allowed.holds() {
 				return true
 			}
 			err = t.tellNews(t.watcher, c)
@@ -97,7 +106,7 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 			}
 			t.watcher.review()
 			t.stay()
-			if t.deadline(); t.stillAllowed() {
+			if t.deadline(); allowed.holds() {
 				if err = t.send(keepAliveComment); err == nil {
 					err = t.flush()
 				}
@@ -105,7 +114,7 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 				return true
 			}
 		case <-woken:
-			if !t.stillAllowed() {
+			if !allowed.holds() {
 				return true
 			}
 			t.watcher.review()
@@ -129,10 +138,4 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 func (t *turn) flushHead() error {
 	t.deadline()
 	return t.flush()
-}
-
-// stillAllowed asks again who this is: a token may have been revoked or have expired.
-func (t *turn) stillAllowed() bool {
-	identity, err := t.proxy.config.Callers.Authenticate(t.r.WithContext(context.WithoutCancel(t.ctx)))
-	return err == nil && identity.User == t.scope.identity.User
 }

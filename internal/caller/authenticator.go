@@ -127,7 +127,7 @@ func identityOf(token configstore.APIToken) (Identity, error) {
 	}
 	return Identity{
 		Role: role, User: user, TokenID: token.ID,
-		Mode: mode, Agent: agent, Servers: slices.Clone(token.Servers),
+		Mode: mode, Agent: agent, Servers: slices.Clone(token.Servers), Expires: token.ExpiresAt,
 	}, nil
 }
 
@@ -193,15 +193,26 @@ func (a *Authenticator) minted(current *index, credential string) (*Identity, bo
 // guessed handles what is no valid minted token: the bootstrap token, which a
 // person chose and which therefore is subject to the throttle, or a failure.
 func (a *Authenticator) guessed(r *http.Request, credential string) (*Identity, error) {
+	if isAgain(r.Context()) {
+		return a.chosen(credential)
+	}
 	address := remoteAddress(r)
 	if wait := a.throttle.wait(address); wait > 0 {
 		return nil, &ThrottledError{RetryAfter: wait}
 	}
-	if a.isBootstrap(credential) {
-		return &Identity{Role: Admin, User: AdminUser, TokenID: BootstrapID, Mode: policy.Act, Agent: policy.Root}, nil
+	identity, err := a.chosen(credential)
+	if err != nil {
+		a.throttle.failed(address)
 	}
-	a.throttle.failed(address)
-	return nil, ErrBadCredential
+	return identity, err
+}
+
+// chosen is whose the bootstrap token is.
+func (a *Authenticator) chosen(credential string) (*Identity, error) {
+	if !a.isBootstrap(credential) {
+		return nil, ErrBadCredential
+	}
+	return &Identity{Role: Admin, User: AdminUser, TokenID: BootstrapID, Mode: policy.Act, Agent: policy.Root}, nil
 }
 
 func (a *Authenticator) isBootstrap(credential string) bool {
@@ -241,7 +252,7 @@ func (a *Authenticator) announce(ctx context.Context, current *index, name strin
 	if a.onUser == nil {
 		return nil
 	}
-	if _, seen := current.seen.Load(name); seen {
+	if _, seen := current.seen.Load(name); seen || isAgain(ctx) {
 		return nil
 	}
 	if err := a.onUser(ctx, name); err != nil {

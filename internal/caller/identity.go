@@ -3,6 +3,8 @@ package caller
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"mcpsidecar/policy"
 )
@@ -45,9 +47,29 @@ type Identity struct {
 	Mode    policy.Mode  // pinned by the token; a request can only be stricter
 	Agent   policy.Agent // likewise
 	Servers []string     // pinned selection of slugs; nil: none pinned
+	Expires time.Time    // of the token; zero: it does not
 }
 
-type contextKey struct{}
+// Same says whether two identities may do the same in the same name.
+func (i *Identity) Same(other *Identity) bool {
+	return i.Role == other.Role && i.User == other.User && i.TokenID == other.TokenID && i.Mode == other.Mode && i.Agent == other.Agent &&
+		(i.Servers == nil) == (other.Servers == nil) && slices.Equal(i.Servers, other.Servers)
+}
+
+type (
+	contextKey struct{}
+	againKey   struct{}
+)
+
+// Again returns a context for asking once more whether a request that was let in would be. That is no attempt at anything: it is neither throttled nor counted as a failure, and announces no user, whose name might have been
+// ended in the meantime and must not come back by itself.
+func Again(ctx context.Context) context.Context {
+	return context.WithValue(ctx, againKey{}, true)
+}
+
+func isAgain(ctx context.Context) bool {
+	return ctx.Value(againKey{}) != nil
+}
 
 // Into returns a context that carries the identity.
 func Into(ctx context.Context, identity *Identity) context.Context {
