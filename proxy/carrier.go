@@ -221,6 +221,6 @@ func (t *turn) sayLost(request string) {
 func rpcEvent(message []byte) []byte { return appendEvent(nil, "", 0, [][]byte{message}) }
 
 // newShelf makes the shelf of a session.
-func (p *Proxy) newShelf(session string) *shelf {
-	return &shelf{ids: &p.ids, session: session, limits: &p.config.Resuming, total: &p.kept, now: p.now}
+func (p *Proxy) newShelf(user, session string) *shelf {
+	return &shelf{ids: &p.ids, session: session, limits: &p.config.Resuming, shares: shares{p.keptOf.of(user), p.kept}, now: p.now}
 }

@@ -12,7 +12,7 @@
 // A server of both eras is spoken to as a modern one, with one exception: for a legacy client that can be asked something it is a legacy one, if it keeps sessions as such; there are servers that can ask only there, and a
 // session gives such a client all that it would have without us. Nobody else loses anything: progress and log messages come with the call, and of lists that change a modern server tells as well.
 //
-// A legacy client that loses a connection can come back for what it missed, with Last-Event-ID: eventid.go (ids name a stream of one session, and are authenticated), feed.go (what is kept of each stream, and its bounds), outlet.go
+// A legacy client that loses a connection can come back for what it missed, with Last-Event-ID: eventid.go (ids name a stream of one session, and are authenticated), feed.go (what is kept of each stream), larder.go (of one user, and of all), outlet.go
 // (how an answer goes out, and a call goes on without its client; a request that stays silent begins its stream, so that there is something to come back to), carrier.go (GET: a standing stream, or the way back). The answer to
 // a request that is not kept any more is an error that says so, also after a restart: nobody waits for ever.
 //

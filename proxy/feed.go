@@ -2,10 +2,10 @@ package proxy
 
 import (
 	"bytes"
+	"container/list"
 	"crypto/rand"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"mcpsidecar/proxy/rpc"
@@ -17,6 +17,7 @@ type Resuming struct {
 	Time       time.Duration // for how long a client may be away [5m]
 	Standing   time.Duration // and be sent what a server says outside of calls all the same [1m]
 	PerSession int           // bytes of events [4 MiB]
+	UserBytes  int64         // bytes of events of all sessions of one user [16 MiB]
 	Overall    int64         // bytes of events of all sessions [64 MiB]
 	PerUser    int           // calls that go on without their client, of one user [16]
 	All        int           // of all users [1024]
@@ -34,6 +35,9 @@ func (r Resuming) orDefaults() Resuming {
 	}
 	if r.PerSession == 0 {
 		r.PerSession = 4 << 20
+	}
+	if r.UserBytes == 0 {
+		r.UserBytes = 16 << 20
 	}
 	if r.Overall == 0 {
 		r.Overall = 64 << 20
@@ -60,7 +64,8 @@ const (
 type feed struct {
 	// Fixed at creation.
 	streamName
-	name string // as ids say it; empty: of a revision without them
+	name  string // as ids say it; empty: of a revision without them
+	shelf *shelf
 
 	// Guarded by the shelf.
 	text    []byte        // the events that are kept, as they are sent
@@ -74,6 +79,8 @@ type feed struct {
 	carried bool          // somebody does
 	until   time.Time     // when nobody does: how long it is kept; for the answer to a request under way it is until that is over
 	known   visible       // of a standing stream: the lists that the client knows
+
+	spare [len(shares{})]*list.Element // where it stands in the shelf's larders; nil: it cannot be given up
 }
 
 // next is the number of the next event.
@@ -85,7 +92,7 @@ type shelf struct {
 	ids     *eventIDs
 	session string
 	limits  *Resuming
-	total   *atomic.Int64 // bytes of all shelves
+	shares  shares
 	now     func() time.Time
 
 	mu     sync.Mutex // guards what follows, and the feeds; never held during I/O
@@ -96,7 +103,7 @@ type shelf struct {
 
 // open makes a feed. nil: there are too many that are not over.
 func (s *shelf) open(kind byte, request string, named bool) *feed {
-	f := &feed{streamName: streamName{kind: kind, request: request}, first: 1, carried: true}
+	f := &feed{streamName: streamName{kind: kind, request: request}, first: 1, carried: true, shelf: s}
 	rand.Read(f.number[:])
 	if named {
 		f.name = s.ids.write(s.session, f.streamName)
@@ -125,15 +132,19 @@ func (s *shelf) remove(i int) {
 	s.feeds = slices.Delete(s.feeds, i, i+1)
 }
 
+// drop removes a feed that is there.
+func (s *shelf) drop(f *feed) { s.remove(slices.Index(s.feeds, f)) }
+
 // clear gives up all events of a feed.
 func (s *shelf) clear(f *feed) {
 	s.account(-len(f.text))
 	f.first, f.text, f.ends = f.next(), nil, nil
+	s.shares.place(f)
 }
 
 func (s *shelf) account(bytes int) {
 	s.bytes += bytes
-	s.total.Add(int64(bytes))
+	s.shares.add(int64(bytes))
 }
 
 // abandon gives up a feed for good, unless somebody else carries it.
@@ -199,7 +210,7 @@ func (f *feed) tell() {
 // room makes room for so many bytes, and says whether it could.
 func (s *shelf) room(f *feed, size int) bool {
 	fits := func() bool {
-		return len(f.ends) < maxKept && s.bytes+size <= s.limits.PerSession && s.total.Load()+int64(size) <= s.limits.Overall
+		return len(f.ends) < maxKept && s.bytes+size <= s.limits.PerSession && s.shares.fit(int64(size))
 	}
 	if size > s.limits.PerSession || f.kind == standingStream && f.unsent() >= maxUnsent {
 		return false
@@ -209,7 +220,7 @@ func (s *shelf) room(f *feed, size int) bool {
 		if f.kind == standingStream {
 			spare = len(f.ends) - f.unsent()
 		}
-		if !s.dropOne() && !s.trim(f, spare) {
+		if !s.dropOne() && (s.shares.fit(int64(size)) || !s.shares.makeRoom(s, int64(size))) && !s.trim(f, spare) {
 			return false
 		}
 	}
@@ -260,6 +271,7 @@ func (s *shelf) find(name streamName) *feed {
 		return nil
 	}
 	s.feeds[i].carried = true // and so it is given up by nobody
+	s.shares.place(s.feeds[i])
 	return s.feeds[i]
 }
 
@@ -279,6 +291,7 @@ func (s *shelf) carry(f *feed) (carrier chan struct{}) {
 	if !f.over {
 		f.until = time.Time{}
 	}
+	s.shares.place(f)
 	return f.carrier
 }
 
@@ -327,6 +340,7 @@ func (s *shelf) leave(f *feed, carrier chan struct{}) {
 		return
 	}
 	f.carried = false
+	s.shares.place(f)
 	if !f.until.IsZero() { // to come back again and again makes nothing last longer
 		return
 	}
@@ -366,6 +380,7 @@ func (s *shelf) finish(f *feed, sent bool) {
 	default:
 		f.carried, f.until = false, s.now().Add(s.limits.Time)
 	}
+	s.shares.place(f)
 }
 
 // sentTime is how long an answer is kept that seems to have arrived: a connection that breaks says so late.

@@ -263,7 +263,7 @@ func (p *Proxy) attend() {
 		case <-p.background.Done():
 			return
 		case <-ticker.C:
-			pressed := p.kept.Load() > p.config.Resuming.Overall/2
+			pressed := p.kept.bytes.Load() > p.config.Resuming.Overall/2
 			p.sessions.live.Range(func(_, value any) bool {
 				s := value.(*session)
 				s.attend(p)

@@ -66,7 +66,8 @@ type Proxy struct {
 	hearing  *busy // standing streams
 	parking  *parking
 	orphans  *orphans
-	kept     atomic.Int64 // bytes of events for clients that may come back
+	kept     *larder // of events for clients that may come back
+	keptOf   larders // the same of each user
 	ids      eventIDs
 	tasks    *taskBook
 	work     *work
@@ -107,6 +108,8 @@ func New(config Config) (*Proxy, error) {
 		hearing:  newBusy(int64(config.Streams)),
 		parking:  newParking(config.Asking),
 		orphans:  newOrphans(config.Resuming),
+		kept:     &larder{limit: config.Resuming.Overall},
+		keptOf:   larders{limit: config.Resuming.UserBytes},
 		ids:      newEventIDs(config.SessionKey),
 		tasks:    newTaskBook(config.Now),
 		work:     newWork(),

@@ -311,6 +311,7 @@ func TestWhatIsNotKeptIsSaid(t *testing.T) {
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	for name, change := range map[string]func(*proxy.Resuming){
 		"per session": func(r *proxy.Resuming) { r.PerSession = 4000 },
+		"per user":    func(r *proxy.Resuming) { r.UserBytes = 4000 },
 		"overall":     func(r *proxy.Resuming) { r.Overall = 4000 },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,7 @@ const maxDeleted = 16384
 // sessions holds the live side of sessions: by id, made when one is first used here.
 type sessions struct {
 	now   func() time.Time
-	shelf func(id string) *shelf
+	shelf func(user, id string) *shelf
 	held  *busy    // how many live ones each user has
 	live  sync.Map // id → *session
 
@@ -34,7 +34,7 @@ type sessions struct {
 	order   []string // of deleted, the oldest first
 }
 
-func newSessions(now func() time.Time, most int, shelf func(id string) *shelf) *sessions {
+func newSessions(now func() time.Time, most int, shelf func(user, id string) *shelf) *sessions {
 	return &sessions{now: now, shelf: shelf, held: newBusy(int64(most)), deleted: map[string]struct{}{}}
 }
 
@@ -79,7 +79,7 @@ func (s *sessions) find(what *sealed) (*session, *failure) {
 		return nil, failSessions()
 	}
 	made := &session{id: what.ID, sealed: what, over: make(chan struct{}),
-		conns: map[*link]*upstream.Conn{}, calls: map[string]*turn{}, shelf: s.shelf(what.ID)}
+		conns: map[*link]*upstream.Conn{}, calls: map[string]*turn{}, shelf: s.shelf(what.User, what.ID)}
 	made.touch(s.now())
 	value, raced := s.live.LoadOrStore(what.ID, made)
 	if raced {
