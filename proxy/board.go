@@ -100,10 +100,13 @@ func (b *board) updated(params []byte) {
 	}
 }
 
-// wholes are a URI and all that it may be a part of, with and without the mark between them.
+// maxDepth is how many levels up it is looked for who has subscribed to a whole. Each level costs, and a URI of nothing but slashes has thousands.
+const maxDepth = 64
+
+// wholes are a URI and all that it may be a part of, the nearest first, with and without the mark between them.
 func wholes(uri string) func(yield func(string) bool) {
 	return func(yield func(string) bool) {
-		for end := len(uri); end > 0; end = strings.LastIndexAny(uri[:end], "/?#") {
+		for end, depth := len(uri), 0; end > 0 && depth <= maxDepth; end, depth = strings.LastIndexAny(uri[:end], "/?#"), depth+1 {
 			if !yield(uri[:end]) || end < len(uri) && !yield(uri[:end+1]) {
 				return
 			}

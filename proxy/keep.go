@@ -23,7 +23,7 @@ const (
 	slowPenalty   = 5 * time.Second // the same after a time-out, which costs whoever asks
 	maxPenalty    = time.Minute
 	eagerEvery    = 5 * time.Second // at most one extra fetch because somebody named a thing that is not listed
-	lapseEvery    = time.Second     // at most one fetch because the server says that its list is another, which some say with each list
+	lapseEvery    = time.Second     // of rest after each fetch, however often the server says that its list is another, which some say with each list
 )
 
 // keeper keeps one list of one server for one credential. Readers of a fresh list take no lock.
@@ -46,7 +46,7 @@ type keeper[V any] struct {
 	penalty   time.Duration // the next one
 	eager     time.Time     // the last extra fetch
 	outdated  bool          // the server has changed its list since the fetch under way began
-	began     time.Time     // the last fetch
+	ended     time.Time     // the last fetch
 	delayed   bool          // the next one waits for its time; whoever asks meanwhile gets the list there is
 	closed    bool
 }
@@ -148,7 +148,7 @@ func (k *keeper[V]) start(ctx context.Context, now time.Time) (*fetch[V], error)
 		return nil, k.failure
 	}
 	f := &fetch[V]{done: make(chan struct{}), began: now}
-	k.fetching, k.began = f, now
+	k.fetching = f
 	detached := context.Background()
 	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
 		detached = withPassed(detached, &passed{hops: along.hops})
@@ -206,11 +206,11 @@ func (k *keeper[V]) lapse() {
 	}
 }
 
-// renew fetches a list that is another now: at once, unless the last fetch was a moment ago.
+// renew fetches a list that is another now: at once, unless the last fetch ended a moment ago.
 func (k *keeper[V]) renew() {
 	now := k.p.now()
 	k.mu.Lock()
-	wait := k.began.Add(lapseEvery).Sub(now)
+	wait := k.ended.Add(lapseEvery).Sub(now)
 	if wait > 0 && !k.delayed && !k.closed {
 		k.delayed = true
 		k.p.goroutines.Go(func() { k.renewAfter(wait) })
@@ -260,7 +260,7 @@ func (k *keeper[V]) settle(f *fetch[V]) {
 		have.expires = time.Time{}
 	}
 	before := k.current.Swap(have)
-	k.fetching, k.failure, k.penalty, k.outdated = nil, nil, 0, false
+	k.fetching, k.ended, k.failure, k.penalty, k.outdated = nil, now, nil, 0, false
 	k.mu.Unlock()
 	var old *V
 	if before != nil {
@@ -275,7 +275,7 @@ func (k *keeper[V]) settle(f *fetch[V]) {
 func (k *keeper[V]) failed(err error, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.fetching, k.failure, k.outdated = nil, err, false
+	k.fetching, k.ended, k.failure, k.outdated = nil, now, err, false
 	k.penalty = min(max(2*k.penalty, penaltyFor(err)), maxPenalty)
 	k.notBefore = now.Add(k.penalty)
 	k.tellAge(now)

@@ -59,7 +59,8 @@ type lists struct {
 	used   atomic.Int64           // unix seconds of the last use
 
 	mu          sync.Mutex
-	stopListing context.CancelFunc // ends the listener; nil: nobody listens
+	stopListing context.CancelFunc // ends the listener; nil: nobody listens, or nobody is to any more
+	listening   chan struct{}      // closed when the last listener has ended; nil: there was none
 	deaf        bool               // the server offers no stream
 	closed      bool
 }
@@ -214,14 +215,21 @@ func (ls *lists) listen() {
 		return
 	}
 	ctx, cancel := context.WithCancel(ls.p.background)
-	ls.stopListing = cancel
+	before, done := ls.listening, make(chan struct{})
+	ls.stopListing, ls.listening = cancel, done
 	ls.p.goroutines.Go(func() {
+		defer close(done)
 		defer cancel()
+		if before != nil {
+			<-before // a session has one such stream at a time
+		}
 		err := ls.conn.Listen(ctx)
 		ls.mu.Lock()
 		defer ls.mu.Unlock()
-		ls.stopListing = nil
-		ls.deaf = err == nil && ctx.Err() == nil
+		if ls.listening == done {
+			ls.stopListing = nil
+			ls.deaf = err == nil && ctx.Err() == nil
+		}
 	})
 }
 
@@ -263,8 +271,9 @@ func (ls *lists) sweep() {
 	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if ls.stopListing != nil && now.Unix()-ls.used.Load() > int64(listenIdle/time.Second) && !ls.p.hub.any() {
+	if ls.stopListing != nil && now.Unix()-ls.used.Load() > int64(listenIdle/time.Second) && !ls.p.hub.any() && !ls.board.any() {
 		ls.stopListing()
+		ls.stopListing = nil // whoever wants to hear from now on begins anew
 	}
 }
 
