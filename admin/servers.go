@@ -165,11 +165,12 @@ func (a *API) deleteServer(ctx context.Context, req *request, _ nothing) (nothin
 	if err != nil {
 		return nothing{}, err
 	}
-	if err := req.ifMatch.check(revisionTag(server.Revision)); err != nil {
+	asked := func(server configstore.Server) error { return req.ifMatch.check(revisionTag(server.Revision)) }
+	if err := asked(server); err != nil { // what is wrong already need not be recorded, nor a transaction begun
 		return nothing{}, err
 	}
 	change := audit.Change{Action: "delete", Kind: "server", ID: server.ID, Slug: server.Slug}
-	return nothing{}, a.commit(ctx, req, change, func() error { return a.config.Store.DeleteServer(ctx, server.ID) })
+	return nothing{}, a.commit(ctx, req, change, func() error { return a.config.Store.DeleteServerIf(ctx, server.ID, asked) })
 }
 
 // warningGrace is how long an answer waits for the tools that the lists are held against. Warnings are a courtesy.

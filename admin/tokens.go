@@ -88,7 +88,7 @@ func (a *API) createToken(ctx context.Context, req *request, in NewToken) (Minte
 		return MintedToken{}, fromStore(err)
 	}
 	in.trim()
-	if err := invalid(in.wrong(servers)); err != nil {
+	if err := invalid(append(in.wrong(servers), in.looser(req.caller)...)); err != nil {
 		return MintedToken{}, err
 	}
 	minted := caller.Mint()
@@ -143,6 +143,20 @@ func (t NewToken) wrong(servers []configstore.Server) []policy.FieldError {
 		if detail := unknownSlug(*t.Servers, servers); detail != "" {
 			say("servers", detail)
 		}
+	}
+	return problems
+}
+
+// looser is what would let the new token do more than the one that asks for it: what a token pins holds for whatever is made with it.
+func (t NewToken) looser(who *caller.Identity) (problems []policy.FieldError) {
+	if who.Mode == policy.Plan && t.Mode != string(policy.Plan) {
+		problems = append(problems, problem("mode", "must be plan, as it is for the token that asks"))
+	}
+	if who.Agent == policy.Subagent && t.Agent != string(policy.Subagent) {
+		problems = append(problems, problem("agent", "must be subagent, as it is for the token that asks"))
+	}
+	if who.Servers != nil && (t.Servers == nil || !subset(*t.Servers, who.Servers)) {
+		problems = append(problems, problem("servers", "must be among those of the token that asks"))
 	}
 	return problems
 }

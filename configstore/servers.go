@@ -166,9 +166,17 @@ func (s *Store) replaceServer(tx kv.Tx, e *ending, before, after Server) error {
 
 // DeleteServer deletes a server and all that belongs to it.
 func (s *Store) DeleteServer(ctx context.Context, id string) error {
+	return s.DeleteServerIf(ctx, id, func(Server) error { return nil })
+}
+
+// DeleteServerIf is DeleteServer, unless accept, which is asked inside the transaction, has an error for the server as it is then. accept does no I/O and may be asked twice.
+func (s *Store) DeleteServerIf(ctx context.Context, id string, accept func(Server) error) error {
 	return s.updateEnding(ctx, opDeleteServer, func(tx kv.Tx, e *ending) error {
 		server, err := s.server(tx, id)
 		if err != nil {
+			return err
+		}
+		if err := accept(server); err != nil {
 			return err
 		}
 		return errors.Join(e.all(id), tx.Delete(serverKey(id)), tx.Delete(slugKey(server.Slug)), tx.Delete(catalogKey(id)))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -75,7 +76,18 @@ func writeSecretFile(name, content string) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(file.Name(), name)
+	if err := os.Rename(file.Name(), name); err != nil {
+		return err
+	}
+	return syncDirectory(filepath.Dir(name)) // without that the new name can be lost with the power, after the store was flushed
+}
+
+func syncDirectory(name string) error {
+	directory, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(directory.Sync(), directory.Close())
 }
 
 // localAdminToken returns the token in the file that a first start left, if it is still one that the sidecar accepts.
