@@ -30,29 +30,42 @@ func (s *Store) Catalog(ctx context.Context, serverID string) (catalog Catalog, 
 // ApproveCatalog stores the approved catalog; ApprovedAt is now if it is zero. With first set it does nothing (and says stored=false) if there is one already.
 // ErrNotFound if the server is gone; ErrConflict if the server's revision is not the one the catalog was fetched under (revision 0: not checked).
 func (s *Store) ApproveCatalog(ctx context.Context, catalog Catalog, revision uint64, first bool) (stored bool, err error) {
-	check := func(tx kv.Tx) error { return s.mayApprove(tx, catalog.ServerID, revision, first) }
-	if first { // most often there is one; then nobody waits for a writer's turn
-		if err := s.view(ctx, opApproveCatalog, func(tx kv.Tx) error {
-			err := check(tx)
-			stored = err == nil
-			return err
-		}); err != nil || !stored {
-			return false, err
-		}
+	if first {
+		return s.approveOnce(ctx, catalog, revision)
 	}
 	err = s.update(ctx, opApproveCatalog, func(tx kv.Tx) error {
-		stored = false
-		if err := check(tx); err != nil {
+		if err := s.mayApprove(tx, catalog.ServerID, revision, false); err != nil {
 			return err
 		}
-		if catalog.ApprovedAt.IsZero() {
-			catalog.ApprovedAt = s.now()
-		}
-		catalog.ApprovedAt = catalog.ApprovedAt.UTC().Round(0)
-		stored = true
-		return s.put(tx, catalogKey(catalog.ServerID), storedCatalog(catalog))
+		return s.putCatalog(tx, catalog)
+	})
+	return err == nil, err
+}
+
+// approveOnce looks first whether there is a catalog, which most often there is: then nobody waits for a writer's turn.
+func (s *Store) approveOnce(ctx context.Context, catalog Catalog, revision uint64) (stored bool, err error) {
+	missing := false
+	err = s.view(ctx, opApproveCatalog, func(tx kv.Tx) error {
+		err := s.mayApprove(tx, catalog.ServerID, revision, true)
+		missing = err == nil
+		return err
+	})
+	if err != nil || !missing {
+		return false, err
+	}
+	err = s.do(opApproveCatalog, func() (err error) {
+		stored, err = s.approveFirst(ctx, catalog, revision)
+		return err
 	})
 	return stored && err == nil, err
+}
+
+func (s *Store) putCatalog(tx kv.Tx, catalog Catalog) error {
+	if catalog.ApprovedAt.IsZero() {
+		catalog.ApprovedAt = s.now()
+	}
+	catalog.ApprovedAt = catalog.ApprovedAt.UTC().Round(0)
+	return s.put(tx, catalogKey(catalog.ServerID), storedCatalog(catalog))
 }
 
 // mayApprove says why a catalog must not be stored; errUnchanged if there is a first one already.

@@ -24,6 +24,15 @@ func (s *Store) Snapshot(ctx context.Context) (snapshot Snapshot, err error) {
 	return snapshot, err
 }
 
+// Revision is that of the present state: what a Snapshot of it would have.
+func (s *Store) Revision(ctx context.Context) (revision uint64, err error) {
+	err = s.view(ctx, opSnapshot, func(tx kv.Tx) error {
+		revision = tx.Revision()
+		return nil
+	})
+	return revision, err
+}
+
 func (s *Store) snapshot(tx kv.Tx) (snapshot Snapshot, err error) {
 	snapshot.Revision = tx.Revision()
 	if snapshot.Servers, err = s.servers(tx); err != nil {

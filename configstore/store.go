@@ -49,6 +49,7 @@ type Store struct {
 	observe func(op string, d time.Duration, err error)
 	ended   func([]Grant)
 	full    atomic.Bool // the last write found no room
+	firsts  together
 }
 
 // Open checks the engine's schema version, key check value and every record, or writes the first two into an empty engine, and returns the store. A wrong key, a damaged record or a newer schema

@@ -32,12 +32,16 @@ type reloader struct {
 func (r *reloader) reload(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	state, err := r.store.Snapshot(ctx)
+	revision, err := r.store.Revision(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
-	if r.loaded && state.Revision == r.inUse {
+	if r.loaded && revision == r.inUse { // most often another one's reload was for this, too
 		return nil
+	}
+	state, err := r.store.Snapshot(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the configuration: %w", err)
 	}
 	r.callers.Reload(state.Tokens)
 	r.proxy.Load(state)

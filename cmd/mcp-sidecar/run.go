@@ -183,10 +183,13 @@ func (run *program) allowedNetworks() []netip.Prefix {
 	return append([]netip.Prefix{loopback}, run.o.allowPrivate...)
 }
 
-// firstCatalog stores the first catalog that was seen of a server as the one that is approved.
+// firstCatalog stores the first catalog that was seen of a server as the one that is approved, and has it in use when it returns: the list that is being waited for is judged by it.
 func (run *program) firstCatalog(ctx context.Context, serverID string, revision uint64, first policy.Baseline) error {
-	_, err := run.store.ApproveCatalog(ctx, configstore.Catalog{ServerID: serverID, Baseline: first}, revision, true)
-	return err
+	stored, err := run.store.ApproveCatalog(ctx, configstore.Catalog{ServerID: serverID, Baseline: first}, revision, true)
+	if err != nil || !stored {
+		return err
+	}
+	return run.config.reload(ctx)
 }
 
 // newControl builds what configures the data path: the API, and what loads the store's state into it.
