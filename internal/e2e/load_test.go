@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// Tests of load run small by default. With E2E_LOAD=full they run at the size that the bars are about, for some twenty minutes, one after the other: go test ./internal/e2e -run Load -timeout 60m -v. Only then do they judge times, which
-// says something on a machine that does nothing else.
+// Tests of load run small by default. With E2E_LOAD=full they run at the size that the bars are about, for some twenty minutes, one after the other: go test ./internal/e2e -run Load -timeout 60m -v. Only then do they judge times, those of calls
+// against what the machine was good for in the same run (load_compare_test.go).
 var full = os.Getenv("E2E_LOAD") == "full"
 
 // sized is how much of something a test takes.
