@@ -92,6 +92,7 @@ func syncDirectory(name string) error {
 
 // localAdminToken returns the token in the file that a first start left, if it is still one that the sidecar accepts.
 func (run *program) localAdminToken() (string, bool) {
+	run.tightenTokenFile()
 	content, err := os.ReadFile(run.o.tokenFile())
 	if err != nil {
 		return "", false
@@ -99,4 +100,17 @@ func (run *program) localAdminToken() (string, bool) {
 	token := strings.TrimSpace(string(content))
 	identity, err := run.callers.Authenticate(&http.Request{Header: http.Header{"Authorization": {"Bearer " + token}}})
 	return token, err == nil && identity.Role == caller.Admin
+}
+
+// tightenTokenFile takes the file of the first token from everybody but its owner, as is done with the store and its key: a copy, or a volume that is mounted for a group, opens it.
+func (run *program) tightenTokenFile() {
+	info, err := os.Stat(run.o.tokenFile())
+	if err != nil || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	if err := os.Chmod(run.o.tokenFile(), 0o600); err != nil {
+		run.logger.Warn("others can read the admin token, and the mode of its file cannot be changed", "file", run.o.tokenFile(), "error", err)
+		return
+	}
+	run.logger.Warn("others could read the admin token; its file has mode 0600 now, but whoever read it before has the token: make another, and revoke this one", "file", run.o.tokenFile())
 }

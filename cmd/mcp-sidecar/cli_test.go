@@ -184,6 +184,23 @@ func TestTokenCommands(t *testing.T) {
 	if status, _ := request(t, "GET", s.base+"/api/v1/whoami", token, ""); status != http.StatusUnauthorized {
 		t.Errorf("the revoked token is answered %d", status)
 	}
+	if code, _, stderr := s.cli(t, "", "token", "revoke", id); code != 1 || !strings.Contains(stderr, "token list") {
+		t.Errorf("revoked again: exit %d: %s", code, stderr)
+	}
+}
+
+// TestWhereANewServerIsFound: one that nobody gets without selecting it is announced with the way to it, and scripts are left alone.
+func TestWhereANewServerIsFound(t *testing.T) {
+	s := start(t, t.TempDir())
+	for slug, test := range map[string]struct {
+		more string
+		told bool
+	}{"off": {"--enabled", true}, "on": {"--availability=default_on", false}, "script": {"--json", false}, "out": {"--enabled=false", false}} {
+		code, _, stderr := s.cli(t, "", "server", "create", "--slug", slug, "--url", "https://docs.example.com/mcp", test.more)
+		if code != 0 || strings.Contains(stderr, "/mcp/"+slug) != test.told {
+			t.Errorf("%s: exit %d: %s", slug, code, stderr)
+		}
+	}
 }
 
 // TestClientTrouble: each cause of a command that cannot work is a line of its own.

@@ -43,6 +43,24 @@ func TestFirstStart(t *testing.T) {
 	s.stop(t)
 }
 
+// TestAnOpenTokenFileIsClosed: a copy of the data directory, or a volume for a group, must not leave the admin token to everybody.
+func TestAnOpenTokenFileIsClosed(t *testing.T) {
+	s := start(t, t.TempDir())
+	s.stop(t)
+	file := filepath.Join(s.dir, "admin.token")
+	if err := os.Chmod(file, 0o664); err != nil {
+		t.Fatal(err)
+	}
+	s = start(t, s.dir)
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file is %v, %v", info.Mode(), err)
+	}
+	if said := s.stderr.String(); !strings.Contains(said, "others could read the admin token") || strings.Contains(said, s.token(t)) {
+		t.Errorf("said: %s", said)
+	}
+}
+
 // TestRestartKeepsEverything: servers, tokens and the first token, of which there is no second.
 func TestRestartKeepsEverything(t *testing.T) {
 	dir := t.TempDir()

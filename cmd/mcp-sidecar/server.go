@@ -188,11 +188,26 @@ func newServerCreate(p Process, f *clientFlags) *cobra.Command {
 				return err
 			}
 			answer, err := c.call(cmd.Context(), http.MethodPost, "/servers", body)
-			return reportServer(p, f, "registered", answer, err)
+			if err := reportServer(p, f, "registered", answer, err); err != nil || f.json {
+				return err
+			}
+			return hint(p, answer)
 		},
 	}
 	addServerFlags(cmd.Flags())
 	return cmd
+}
+
+// hint says how agents get at a new server that is used only by those who select it.
+func hint(p Process, answer []byte) error {
+	var s serverRecord
+	if err := decode(answer, &s); err != nil {
+		return err
+	}
+	if slug := printable(s.Slug); s.Availability == "default_off" && s.Enabled {
+		fmt.Fprintf(p.Stderr, "Agents find it at /mcp/%s, or where they select it; to have it in /mcp for all: mcp-sidecar server update %s --availability default_on\n", slug, slug)
+	}
+	return nil
 }
 
 // fillDefaults adds what the API demands and people would not want to type.

@@ -136,7 +136,7 @@ func newTokenRevoke(p Process, f *clientFlags) *cobra.Command {
 				return err
 			}
 			if _, err := c.call(cmd.Context(), http.MethodDelete, "/tokens/"+url.PathEscape(args[0]), nil); err != nil {
-				return fmt.Errorf("revoking token %s: %w", args[0], err)
+				return fmt.Errorf("revoking token %s: %w (mcp-sidecar token list says which there are)", printable(args[0]), err)
 			}
 			if !f.json {
 				fmt.Fprintf(p.Stdout, "Token %s is revoked.\n", printable(args[0]))
