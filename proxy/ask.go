@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/rand"
 	"slices"
 	"time"
 
@@ -64,7 +65,7 @@ type told struct {
 
 // pose makes a question the session's. False: the session is over, or has as many as it may.
 func (s *session) pose(q *question) bool {
-	q.id = newSessionID()
+	q.id = s.questionID()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.finished || len(s.questions) >= maxQuestions {
@@ -133,6 +134,22 @@ func (s *session) isLate(id string) bool {
 	return true
 }
 
+// questionStream is the kind of name that a question has: no stream's.
+const questionStream = 'q'
+
+// questionID makes the id of a question, which says that this session was asked, and in which of its lives. It is authenticated.
+func (s *session) questionID() string {
+	name := streamName{kind: questionStream, request: string(s.life[:])}
+	rand.Read(name.number[:])
+	return s.shelf.ids.write(s.id, name)
+}
+
+// isOlder says that a question was asked in an earlier life of this session, before a restart or a long rest: whoever asked it is gone.
+func (s *session) isOlder(id string) bool {
+	name, _, ok := s.shelf.ids.read(s.id, id+".0")
+	return ok && name.kind == questionStream && name.request != string(s.life[:])
+}
+
 // request is the question as the client reads it.
 func (q *question) request(method string, params []byte) []byte {
 	return rpc.AppendRequest(nil, rpc.AppendString(nil, q.id), method, params)
@@ -167,7 +184,7 @@ func (t *turn) respond() {
 	}
 	id, _ := rpc.String(t.message.ID)
 	q := t.session.take(id)
-	if q == nil && t.session.isLate(id) { // it crossed the end of the call, and some clients take a refusal for the end of everything
+	if q == nil && (t.session.isLate(id) || t.session.isOlder(id)) { // it crossed the end of the call, or of the process, and some clients take a refusal for the end of everything
 		t.accepted()
 		return
 	}

@@ -152,6 +152,13 @@ func failAudit() *failure {
 	return f
 }
 
+// failMemory is for what a session asks for and what could not be kept.
+func failMemory() *failure {
+	f := fail(http.StatusServiceUnavailable, http.StatusServiceUnavailable, codeInternal, "it was not done, because it could not be remembered for this session")
+	f.retryAfter = 5 * time.Second
+	return f
+}
+
 func failBody(err error) *failure {
 	var tooLarge *http.MaxBytesError
 	switch {

@@ -173,7 +173,12 @@ func (t *turn) legacyNotification(p params) {
 func (t *turn) setLevel(p params) {
 	for _, m := range p.rest {
 		if level, ok := rpc.String(m.Value); m.Name == "level" && ok && levelOf(level) >= 0 {
-			t.session.setLevel(level)
+			before := t.session.setLevel(level)
+			if err := t.proxy.keep(t.session); err != nil {
+				t.session.setLevel(before)
+				t.notKept(err)
+				return
+			}
 			t.result("")
 			return
 		}
@@ -189,6 +194,7 @@ func (t *turn) delete() {
 		t.fail(f)
 		return
 	}
+	t.proxy.forget(t.session)
 	t.proxy.sessions.end(t.session)
 	t.proxy.goroutines.Go(t.session.finish)
 	t.outcome = outcomeOK

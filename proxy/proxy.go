@@ -32,6 +32,7 @@ type Config struct {
 	Audit      *audit.Log
 	// Baseline stores the first catalog that was seen of a server, at the revision it was fetched under, and makes Load happen before it returns. It is told again with the next fetch until Load shows a baseline.
 	Baseline  func(ctx context.Context, serverID string, revision uint64, first policy.Baseline) error
+	Memory    Memory        // what sessions ask for, across restarts; nil: it ends with the process
 	Grants    Grants        // of users at servers of auth_type oauth2; nil: there are none
 	Tracer    *trace.Tracer // nil: nothing is traced, and contexts of others are passed on as they come
 	Version   string
@@ -115,7 +116,7 @@ func New(config Config) (*Proxy, error) {
 		work:     newWork(),
 		hub:      newHub(),
 	}
-	p.sessions = newSessions(config.Now, config.Sessions, p.newShelf)
+	p.sessions = newSessions(config.Now, config.Sessions, p.newShelf, p.recall)
 	p.snapshot.Store(&snapshot{})
 	p.background, p.stop = context.WithCancel(context.Background())
 	p.goroutines.Go(p.sweep)
@@ -138,6 +139,9 @@ func fillDefaults(config *Config) {
 	config.Sessions = cmp.Or(config.Sessions, 16384)
 	config.Asking = config.Asking.orDefaults()
 	config.Resuming = config.Resuming.orDefaults()
+	if config.Memory == nil {
+		config.Memory = noMemory{}
+	}
 	if config.Grants == nil {
 		config.Grants = noGrants{}
 	}
@@ -223,6 +227,7 @@ func (p *Proxy) sweep() {
 			return
 		case <-ticker.C:
 			p.sessions.sweep()
+			p.renew()
 			p.callers.sweep()
 			p.tasks.sweep()
 			for _, s := range p.snapshot.Load().servers {

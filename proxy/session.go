@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"hash/maphash"
 	"maps"
 	"slices"
@@ -29,23 +30,31 @@ type sessions struct {
 	held  *busy    // how many live ones each user has
 	live  sync.Map // id → *session
 
+	recall func(*session) // gives one what it has asked for in an earlier life
+
 	mu      sync.Mutex
 	deleted map[string]struct{}
 	order   []string // of deleted, the oldest first
 }
 
-func newSessions(now func() time.Time, most int, shelf func(user, id string) *shelf) *sessions {
-	return &sessions{now: now, shelf: shelf, held: newBusy(int64(most)), deleted: map[string]struct{}{}}
+func newSessions(now func() time.Time, most int, shelf func(user, id string) *shelf, recall func(*session)) *sessions {
+	return &sessions{now: now, shelf: shelf, held: newBusy(int64(most)), recall: recall, deleted: map[string]struct{}{}}
 }
 
 // session is the live side of one downstream session.
 type session struct {
 	id     string
+	life   [8]byte // random: tells what was asked in this life of the session from what was before
 	sealed *sealed
 	used   atomic.Int64 // unix seconds
 	shelf  *shelf
 
 	over chan struct{} // closed when the session ends
+
+	keeping   sync.Mutex // held while wishes are kept; guards what follows
+	kept      [32]byte   // a hash of those that are; zero: none
+	keptAt    time.Time  // zero: in an earlier life
+	forgotten bool
 
 	mu      sync.Mutex
 	conns   map[*link]*upstream.Conn // upstream sessions belong to exactly one downstream session
@@ -80,12 +89,19 @@ func (s *sessions) find(what *sealed) (*session, *failure) {
 	}
 	made := &session{id: what.ID, sealed: what, over: make(chan struct{}),
 		conns: map[*link]*upstream.Conn{}, calls: map[string]*turn{}, shelf: s.shelf(what.User, what.ID)}
+	rand.Read(made.life[:])
 	made.touch(s.now())
+	s.recall(made)
 	value, raced := s.live.LoadOrStore(what.ID, made)
 	if raced {
 		s.held.leave(what.User)
+		if made.watcher != nil {
+			made.watcher.close()
+		}
+		return value.(*session), nil
 	}
-	return value.(*session), nil
+	made.watcher.review()
+	return made, nil
 }
 
 // drop lets go of a session.
@@ -237,10 +253,11 @@ func (s *session) quiet() bool {
 	return len(s.calls) == 0 && s.streams == 0
 }
 
-func (s *session) setLevel(level string) {
+func (s *session) setLevel(level string) (before string) {
 	s.mu.Lock()
-	s.level = level
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	before, s.level = s.level, level
+	return before
 }
 
 func (s *session) logLevel() string {

@@ -40,7 +40,26 @@ func (t *turn) watchResource(p params) {
 		t.notWatched(err)
 		return
 	}
+	if err := t.proxy.keep(t.session); err != nil {
+		watcher.unsubscribe(name)
+		t.notKept(err)
+		return
+	}
 	t.result("")
+}
+
+// notKept says that what was asked for is not done, because it would be lost with the process.
+func (t *turn) notKept(err error) {
+	switch {
+	case errors.Is(err, errFinished):
+		t.fail(failSession())
+		return
+	case errors.Is(err, errWatches):
+		t.fail(failWatches())
+		return
+	}
+	t.proxy.log.Warn("what a session asks for could not be kept", "request_id", t.requestID(), "user", t.scope.identity.User, "error", err)
+	t.fail(failMemory())
 }
 
 // watchOf is a subscription of this request.
@@ -79,6 +98,10 @@ func (t *turn) unwatchResource(p params) {
 	}
 	if watcher := t.session.watcherOf(t.proxy, false); watcher != nil {
 		watcher.unsubscribe(name)
+		if err := t.proxy.keep(t.session); err != nil {
+			t.notKept(err)
+			return
+		}
 	}
 	t.result("")
 }

@@ -20,7 +20,7 @@ import (
 func TestFirstStart(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s := start(t, dir)
-	for name, mode := range map[string]os.FileMode{".": 0o700, "admin.token": 0o600, "sidecar.db": 0o600, "sidecar.key": 0o600} {
+	for name, mode := range map[string]os.FileMode{".": 0o700, "admin.token": 0o600, "sidecar.db": 0o600, "sessions.db": 0o600, "sidecar.key": 0o600} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			t.Error(err)

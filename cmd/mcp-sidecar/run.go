@@ -22,6 +22,7 @@ import (
 	"mcpsidecar/internal/front"
 	"mcpsidecar/internal/metrics"
 	"mcpsidecar/internal/outbound"
+	"mcpsidecar/internal/recall"
 	"mcpsidecar/internal/secret"
 	"mcpsidecar/internal/trace"
 	"mcpsidecar/policy"
@@ -143,7 +144,7 @@ func (run *program) openTracer(context.Context) (err error) {
 }
 
 // newData builds the data path: who calls, what may be reached, whose accounts are used there, and the proxy between.
-func (run *program) newData(context.Context) (err error) {
+func (run *program) newData(ctx context.Context) (err error) {
 	run.callers, err = caller.New(caller.Config{Bootstrap: run.o.adminToken, OnUser: run.store.EnsureUser})
 	if err != nil {
 		return fmt.Errorf("%s: %w", envAdminToken, err)
@@ -162,8 +163,12 @@ func (run *program) newData(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	memory, err := run.openMemory(ctx)
+	if err != nil {
+		return err
+	}
 	run.proxy, err = proxy.New(proxy.Config{
-		Callers: run.callers, Client: client, SessionKey: sessionKey, Metrics: run.meter, Audit: run.audit,
+		Callers: run.callers, Client: client, SessionKey: sessionKey, Metrics: run.meter, Audit: run.audit, Memory: memory,
 		Baseline: run.firstCatalog, Grants: grants{run.accounts}, Tracer: run.tracer, Version: readBuild().Version, MaxBody: run.o.maxBody, PerCaller: run.o.perUser, Limits: run.o.limits(), Logger: run.log("proxy"),
 	})
 	if err != nil {
@@ -171,6 +176,24 @@ func (run *program) newData(context.Context) (err error) {
 	}
 	run.stops.add(func() error { run.proxy.Close(); return nil })
 	return nil
+}
+
+// openMemory opens what sessions have asked to be remembered. It is apart from the store, and worth less: without the file, clients have to subscribe again.
+func (run *program) openMemory(ctx context.Context) (*recall.Store, error) {
+	key, err := run.keyring.Derive("session memory")
+	if err != nil {
+		return nil, err
+	}
+	engine, err := boltkv.OpenWith(boltkv.Config{Path: run.o.memoryFile(), Logger: run.log("memory")})
+	if err != nil {
+		return nil, fmt.Errorf("%w (it holds nothing but what clients have subscribed to: without the file they have to do so again)", err)
+	}
+	memory, err := recall.Open(ctx, recall.Config{Engine: engine, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	run.stops.add(memory.Close)
+	return memory, nil
 }
 
 // allowedNetworks are those of the flag, and with --demo exactly the address of the demo server.
@@ -250,6 +273,9 @@ func (run *program) log(component string) *slog.Logger {
 
 // storeFile is where the store is.
 func (o options) storeFile() string { return filepath.Join(o.dataDir, "sidecar.db") }
+
+// memoryFile is where sessions have what they asked for remembered.
+func (o options) memoryFile() string { return filepath.Join(o.dataDir, "sessions.db") }
 
 // keyPath is where the key is.
 func (o options) keyPath() string {

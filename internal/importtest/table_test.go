@@ -158,6 +158,7 @@ var table = map[string]row{
 		},
 	},
 	"internal/secret":     {theirs: edges{"github.com/tink-crypto/tink-go": "sealing"}},
+	"internal/recall":     {ours: edges{"configstore/kv": "what it keeps outlives the process"}},
 	"internal/importtest": {},
 
 	"cmd/mcp-sidecar": {
@@ -177,6 +178,7 @@ var table = map[string]row{
 			"internal/metrics":      "handed to whoever counts",
 			"internal/outbound":     "the client towards strangers",
 			"internal/rawtcp":       "what is accepted becomes connections that the scheduler does not notice",
+			"internal/recall":       "opened",
 			"internal/secret":       "the keys are loaded",
 			"internal/trace":        "opened",
 		},
