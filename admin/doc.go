@@ -6,7 +6,8 @@
 // It deliberately does not know MCP, nor OAuth2: what it needs of servers and of users' accounts comes through Servers and Accounts, interfaces of its own.
 //
 // Invariants: secrets go in and never come out, and none is sent to another origin than the one it was stored for; a disabled or invisible server answers exactly as one that does not exist;
-// nothing is written when anything of a request is wrong; how users sign in to a server is found out before the server is stored.
+// nothing is written when anything of a request is wrong; how users sign in to a server is found out before the server is stored; a token
+// that pins a mode, a kind of agent or servers makes none that may more.
 //
 // Of pages: nothing that a provider or a browser says is shown, nothing runs but what carries the answer's nonce, nobody can frame them, and looking at one changes nothing. What does change something
 // is a POST of our own page, or a provider's answer to a sign-in that began in the same browser, which a cookie proves.
