@@ -5,13 +5,9 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
-	"unicode/utf8"
 )
 
 // Print is the fingerprint of one tool definition, by part, so that a difference can be named. The order of JSON members does not matter to it, nor do spaces and how a
@@ -44,138 +40,33 @@ func Fingerprint(definition []byte) (print Print, readOnly bool, err error) {
 	if err != nil {
 		return Print{}, false, fmt.Errorf("reading the tool's definition: %w", err)
 	}
-	print = Print{
-		Description:  digest(parts(tool, "title", "description")),
-		InputSchema:  digest(map[string]any{"inputSchema": tool["inputSchema"]}),
-		OutputSchema: digest(parts(tool, "outputSchema")),
-		Annotations:  digest(parts(tool, "annotations")),
+	input := tool.part("inputSchema")
+	if input == nil {
+		input = []byte(noInputSchema)
 	}
-	annotations, _ := tool["annotations"].(map[string]any)
-	readOnly, _ = annotations["readOnlyHint"].(bool)
-	return print, readOnly, nil
+	return Print{
+		Description:  digest(tool.part("description"), tool.part("title")),
+		InputSchema:  digest(input),
+		OutputSchema: digest(tool.part("outputSchema")),
+		Annotations:  digest(tool.part("annotations")),
+	}, tool.readOnlyHint(), nil
 }
 
-// parts picks the members that are there.
-func parts(object map[string]any, names ...string) map[string]any {
-	picked := map[string]any{}
-	for _, name := range names {
-		if value, found := object[name]; found {
-			picked[name] = value
-		}
-	}
-	return picked
-}
+// noInputSchema stands for a schema that is not there; null is the same.
+const noInputSchema = `"11:inputSchema` + `n`
 
-// digest hashes the canonical form of a part; a part that is not there has none.
-func digest(part map[string]any) string {
-	if len(part) == 0 {
+// digest hashes an object of those members that are there, which come in the order of their names; without any there is none.
+func digest(parts ...[]byte) string {
+	parts = slices.DeleteFunc(parts, func(part []byte) bool { return part == nil })
+	if len(parts) == 0 {
 		return ""
 	}
-	sum := sha256.Sum256(appendCanonical(nil, part))
-	return hex.EncodeToString(sum[:])
-}
-
-// appendCanonical writes a value so that no two values are written alike: each with its kind and, where it has one, its length. Members are sorted by name. It is our own form because prints
-// are stored, and no library promises never to escape a character differently.
-func appendCanonical(dst []byte, value any) []byte {
-	switch value := value.(type) {
-	case nil:
-		return append(dst, 'n')
-	case bool:
-		return strconv.AppendBool(dst, value)
-	case json.Number:
-		return appendCounted(dst, '#', value.String())
-	case string:
-		return appendCounted(dst, '"', value)
-	case []any:
-		dst = fmt.Appendf(dst, "[%d:", len(value))
-		for _, element := range value {
-			dst = appendCanonical(dst, element)
-		}
-		return dst
-	case map[string]any:
-		dst = fmt.Appendf(dst, "{%d:", len(value))
-		for _, name := range slices.Sorted(maps.Keys(value)) {
-			dst = appendCanonical(appendCounted(dst, '"', name), value[name])
-		}
-		return dst
+	h := sha256.New()
+	fmt.Fprintf(h, "{%d:", len(parts))
+	for _, part := range parts {
+		h.Write(part)
 	}
-	panic(fmt.Sprintf("policy: %T is no JSON value", value))
-}
-
-func appendCounted(dst []byte, kind byte, text string) []byte {
-	return fmt.Appendf(dst, "%c%d:%s", kind, len(text), text)
-}
-
-// readDefinition reads one JSON object strictly.
-func readDefinition(text []byte) (map[string]any, error) {
-	if !json.Valid(text) {
-		return nil, errors.New("it is not valid JSON")
-	}
-	if !utf8.Valid(text) || loneSurrogate(text) {
-		return nil, errors.New("it contains text that is not valid Unicode")
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	value, err := readValue(decoder, maxDefinitionDepth)
-	if err != nil {
-		return nil, err
-	}
-	object, ok := value.(map[string]any)
-	if !ok {
-		return nil, errors.New("it is not a JSON object")
-	}
-	return object, nil
-}
-
-// readValue reads the next value; depth is how many levels of nesting are left.
-func readValue(decoder *json.Decoder, depth int) (any, error) {
-	token, err := decoder.Token()
-	if err != nil {
-		return nil, err
-	}
-	delim, nested := token.(json.Delim)
-	switch {
-	case !nested:
-		return token, nil
-	case depth == 0:
-		return nil, fmt.Errorf("it is nested more than %d deep", maxDefinitionDepth)
-	case delim == '[':
-		return readArray(decoder, depth-1)
-	}
-	return readObject(decoder, depth-1)
-}
-
-func readArray(decoder *json.Decoder, depth int) (any, error) {
-	array := []any{}
-	for decoder.More() {
-		value, err := readValue(decoder, depth)
-		if err != nil {
-			return nil, err
-		}
-		array = append(array, value)
-	}
-	_, err := decoder.Token()
-	return array, err
-}
-
-func readObject(decoder *json.Decoder, depth int) (any, error) {
-	object := map[string]any{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, err
-		}
-		name := token.(string) // the text is valid JSON, so what follows a brace is a name
-		if _, twice := object[name]; twice {
-			return nil, fmt.Errorf("it has a member %s twice", quoted(name))
-		}
-		if object[name], err = readValue(decoder, depth); err != nil {
-			return nil, err
-		}
-	}
-	_, err := decoder.Token()
-	return object, err
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // loneSurrogate finds an escape such as \ud800 without its other half in valid JSON. encoding/json reads every one of them as U+FFFD, so that two definitions that differ would have the same print.
