@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,5 +137,30 @@ func TestWhatIsRefused(t *testing.T) {
 	s.Close()
 	if err := s.Keep(t.Context(), "alice", "1", []byte("after")); err == nil {
 		t.Error("a closed store keeps something")
+	}
+}
+
+// TestManyAtOnce: what is kept side by side is all there.
+func TestManyAtOnce(t *testing.T) {
+	s := begin(t)
+	users := []string{"alice", "bob", "carol"}
+	var all sync.WaitGroup
+	for _, user := range users {
+		for range 10 {
+			all.Go(func() {
+				if err := s.Keep(t.Context(), user, "1", []byte(user)); err != nil {
+					t.Error(err)
+				}
+				s.want(user, "1", user)
+				if err := s.Forget(t.Context(), user, "2"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	all.Wait()
+	s.again([32]byte{1})
+	for _, user := range users {
+		s.want(user, "1", user)
 	}
 }
