@@ -1,3 +1,5 @@
+//lint:file-ignore SA1019 what is deprecated is what is tried
+
 package e2e_test
 
 import (
@@ -81,7 +83,7 @@ func (d *door) leadTo(t *testing.T, s *sidecar) {
 	close(d.open)
 }
 
-// changing is a server of the Go SDK with a resource that changes when the test says so, and a tool that logs what matters and what does not.
+// startChanging starts a server of the Go SDK with a resource that changes when the test says so, and a tool that logs what matters and what does not.
 func startChanging(t *testing.T) (server *mcp.Server, address string) {
 	server = mcp.NewServer(&mcp.Implementation{Name: "changing", Version: "1"}, &mcp.ServerOptions{
 		SubscribeHandler:   func(context.Context, *mcp.SubscribeRequest) error { return nil },
@@ -92,7 +94,6 @@ func startChanging(t *testing.T) (server *mcp.Server, address string) {
 	})
 	mcp.AddTool(server, &mcp.Tool{Name: "speak"}, func(ctx context.Context, r *mcp.CallToolRequest, _ struct{}) (*mcp.CallToolResult, any, error) {
 		for _, level := range []mcp.LoggingLevel{"info", "error"} {
-			//lint:ignore SA1019 it is how the older era logs
 			if err := r.Session.Log(ctx, &mcp.LoggingMessageParams{Level: level, Data: string(level)}); err != nil {
 				return nil, nil, err
 			}
@@ -137,7 +138,6 @@ func surviveGoSDK(t *testing.T, url, token string) survivor {
 	t.Cleanup(func() { session.Close() })
 	return survivor{
 		level: func(level string) error {
-			//lint:ignore SA1019 it is how the older era asks for it
 			return session.SetLoggingLevel(t.Context(), &mcp.SetLoggingLevelParams{Level: mcp.LoggingLevel(level)})
 		},
 		subscribe: func(uri string) error { return session.Subscribe(t.Context(), &mcp.SubscribeParams{URI: uri}) },
