@@ -175,11 +175,16 @@ func tryGrowth(ctx context.Context, a agent, r recipe) error {
 	if err := heardAfter(ctx, a, r.grow, heardChanged); err != nil {
 		return err
 	}
-	after, err := a.tools(ctx)
-	if err == nil && len(after) <= len(before) {
-		err = fmt.Errorf("%d tools were %d before", len(after), len(before))
+	for times := 2; ; times++ {
+		after, err := a.tools(ctx)
+		if err != nil || len(after) > len(before) {
+			return err
+		}
+		// What was heard was of what another client changed a moment before: this one's change is still to be announced.
+		if err := a.heard().wait(ctx, heardChanged, times); err != nil {
+			return fmt.Errorf("%d tools were %d before: %w", len(after), len(before), err)
+		}
 	}
-	return err
 }
 
 func tryTouch(ctx context.Context, a agent, r recipe) error {
