@@ -21,6 +21,10 @@ func (to *target) mustPlay() bool {
 // answerPlayed deals with the answers of a call that is played: of the first it learns of the task, the last goes to the client, which knows of none.
 func (t *turn) answerPlayed(to *target, conn *upstream.Conn, ex *upstream.Exchange, m *rpc.Message) {
 	if id := taskIn(m.Find("task")); t.task.theirs == "" && id != "" {
+		if len(id) > maxTheirTask { // what is remembered of tasks is everybody's
+			t.unfinished("the server began a task whose id cannot be passed on")
+			return
+		}
 		t.task.theirs = id
 		t.proxy.tasks.learn(knownTask{caller: t.taskCaller(to.server.link), id: id, tool: t.task.tool, progress: t.progressOf(ex)})
 		return
