@@ -126,22 +126,28 @@ func (b *Broker) complete() {
 	}
 }
 
-// closeGrace is how long Close lets requests end by themselves: a refresh that is cut off after the provider has changed the refresh token loses the grant.
-const closeGrace = 10 * time.Second
+// How long requests may end by themselves: a refresh that is cut off after the provider has changed the refresh token loses the grant.
+const (
+	closeGrace = 10 * time.Second
+	leastGrace = 2 * time.Second
+)
 
-// Close lets the refreshes and revocations under way end, for a while, and returns after all goroutines. Close it before the store.
-func (b *Broker) Close() error {
+// Close lets the refreshes and revocations under way end, for 10 seconds at most, and returns after all goroutines. Close it before the store.
+func (b *Broker) Close() error { return b.CloseWithin(closeGrace) }
+
+// CloseWithin is Close for whoever has less time than that. Two seconds are granted in any case.
+func (b *Broker) CloseWithin(grace time.Duration) error {
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
 	b.turns.close() // who still waits for a turn has nothing to lose
 	done := make(chan struct{})
 	go func() { defer close(done); b.working.Wait() }()
-	grace := time.NewTimer(closeGrace)
-	defer grace.Stop()
+	timer := time.NewTimer(min(max(grace, leastGrace), closeGrace))
+	defer timer.Stop()
 	select {
 	case <-done:
-	case <-grace.C:
+	case <-timer.C:
 		b.giveUpLeaving()
 		b.stop()
 		<-done

@@ -38,6 +38,16 @@ func (p *provider) revocations() string {
 }
 
 // O-19
+// refuses answers for one kind of token with an error.
+func refuses(hint, code string) func(url.Values) (int, string) {
+	return func(form url.Values) (int, string) {
+		if form.Get("token_type_hint") == hint {
+			return 400, `{"error":"` + code + `"}`
+		}
+		return 200, ""
+	}
+}
+
 func TestRevocation(t *testing.T) {
 	const both = "refresh_token refresh-1, access_token access-1"
 	for _, c := range []struct {
@@ -47,19 +57,17 @@ func TestRevocation(t *testing.T) {
 		told    string
 		revoked bool
 	}{
-		{"it goes well", nil, nil, "refresh_token refresh-1", true},
-		{"204", nil, func(url.Values) (int, string) { return 204, "" }, "refresh_token refresh-1", true},
-		{"202 says nothing", nil, func(url.Values) (int, string) { return 202, "" }, "refresh_token refresh-1", false},
-		{"503", nil, func(url.Values) (int, string) { return 503, `{"error":"secret"}` }, "refresh_token refresh-1", false},
-		{"another error", nil, func(url.Values) (int, string) { return 400, `{"error":"invalid_client"}` }, "refresh_token refresh-1", false},
-		{"a redirect", nil, func(url.Values) (int, string) { return 307, "" }, "refresh_token refresh-1", false},
-		{"no refresh tokens can be revoked", nil, func(form url.Values) (int, string) {
-			if form.Get("token_type_hint") == "refresh_token" {
-				return 400, `{"error":"unsupported_token_type"}`
-			}
-			return 200, ""
-		}, both, true},
+		{"it goes well", nil, nil, both, true},
+		{"204", nil, func(url.Values) (int, string) { return 204, "" }, both, true},
+		{"202 says nothing", nil, func(url.Values) (int, string) { return 202, "" }, both, false},
+		{"503", nil, func(url.Values) (int, string) { return 503, `{"error":"secret"}` }, both, false},
+		{"another error", nil, func(url.Values) (int, string) { return 400, `{"error":"invalid_client"}` }, both, false},
+		{"a redirect", nil, func(url.Values) (int, string) { return 307, "" }, both, false},
+		{"no refresh tokens can be revoked", nil, refuses("refresh_token", "unsupported_token_type"), both, true},
+		{"no access tokens can be revoked", nil, refuses("access_token", "unsupported_token_type"), both, true},
 		{"none can be revoked", nil, func(url.Values) (int, string) { return 400, `{"error":"unsupported_token_type"}` }, both, false},
+		{"the refresh token is not revoked", nil, refuses("refresh_token", "temporarily_unavailable"), both, false},
+		{"the access token is not revoked", nil, refuses("access_token", "temporarily_unavailable"), both, false},
 		{"there is only an access token", func(w *world) { w.provider.set(func(p *provider) { p.bare = true }) }, nil, "access_token access-1", true},
 		{"the provider has no such endpoint", func(w *world) { w.directory.metadata.RevocationEndpoint = "" }, nil, "", false},
 	} {
@@ -152,7 +160,7 @@ func TestDisconnectDuringARefresh(t *testing.T) {
 		if _, err := w.store.Grant(t.Context(), w.server.ID, "alice"); err == nil {
 			t.Error("the grant came back")
 		}
-		if told := w.provider.revocations(); told != "refresh_token refresh-1, refresh_token refresh-3" {
+		if told := w.provider.revocations(); told != "refresh_token refresh-1, access_token access-1, refresh_token refresh-3, access_token access-3" {
 			t.Errorf("revoked: %s", told) // what the late refresh brought, too
 		}
 		w.has("bob", "access-4")

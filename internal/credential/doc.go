@@ -28,10 +28,10 @@
 //
 // What ends a connection deletes it here first; then its tokens are revoked at the provider (RFC 7009), as far as that can be done. Who disconnects is told how it went. Of what ends because of
 // something else (a server that is deleted or turned elsewhere, a user who is deleted) the store tells (Ended), and it is revoked in the background, a few at a time. A connection that is made anew
-// replaces the one before without a revocation: at many providers that would end the new one, too.
+// replaces the one before without a revocation: at many providers that would end the new one, too. For the same reason the background leaves out whoever has connected anew meanwhile.
 //
 // # Lifetimes
 //
 // A Broker lives from New to Close. It has one goroutine that follows the store, so that what another replica wrote or an admin deleted is out of its memory within a fraction of a second, one
-// per refresh under way, and up to four that revoke. Close waits for them, for a while. Memory holds a grant as long as the store does.
+// per refresh under way, and up to four that revoke. Close waits for them, for ten seconds at most. Memory holds a grant as long as the store does.
 package credential

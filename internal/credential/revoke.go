@@ -61,10 +61,20 @@ func (b *Broker) revokeLeaving() {
 		if !any {
 			return
 		}
+		if b.connectedAgain(g) {
+			b.logger.Info("a connection was ended by a change, and its user has connected anew: nothing is revoked", "server", g.ServerID, "user", g.User)
+			continue
+		}
 		who := client{id: g.ClientID, secret: g.ClientSecret, method: g.AuthMethod}
 		result := b.revoke(b.ctx, g.RevocationEndpoint, who, g.RefreshToken, g.AccessToken)
 		b.logger.Info("a connection was ended by a change", "server", g.ServerID, "user", g.User, "revoked", result.Revoked)
 	}
+}
+
+// connectedAgain says that the user has a newer grant from the same client at the same provider. There are providers at which the end of one token is the end of all that the user gave the client.
+func (b *Broker) connectedAgain(old configstore.Grant) bool {
+	now, err := b.store.Grant(b.ctx, old.ServerID, old.User)
+	return err == nil && now.ClientID == old.ClientID && now.RevocationEndpoint == old.RevocationEndpoint
 }
 
 func (b *Broker) nextLeaving() (g configstore.Grant, any bool) {
@@ -88,8 +98,11 @@ func (b *Broker) giveUpLeaving() {
 	b.leaving = nil
 }
 
-// revoke tells a provider that tokens are not wanted any more (RFC 7009): the refresh token, with which the access tokens end; the access token where there is no other, or where the provider
-// can revoke no refresh tokens.
+// unsupported is what a provider answers that can revoke no tokens of this kind (RFC 7009 2.2.1).
+const unsupported = "unsupported_token_type"
+
+// revoke tells a provider that tokens are not wanted any more (RFC 7009): first the refresh token, with which more could be had, then the access token, whatever became of the first. They are revoked if the provider says so of
+// both; of one alone where it can revoke no tokens of the other kind.
 func (b *Broker) revoke(ctx context.Context, endpoint string, who client, refresh, access secret.Value) Revocation {
 	if refresh.IsZero() && access.IsZero() {
 		return Revocation{}
@@ -99,14 +112,22 @@ func (b *Broker) revoke(ctx context.Context, endpoint string, who client, refres
 	}
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	ok, code := false, "unsupported_token_type"
-	if !refresh.IsZero() {
-		ok, code = b.revokeOne(ctx, endpoint, who, refresh, "refresh_token")
+	done, failed := 0, 0
+	for _, one := range []struct {
+		token secret.Value
+		hint  string
+	}{{refresh, "refresh_token"}, {access, "access_token"}} {
+		if one.token.IsZero() {
+			continue
+		}
+		switch ok, code := b.revokeOne(ctx, endpoint, who, one.token, one.hint); {
+		case ok:
+			done++
+		case code != unsupported:
+			failed++
+		}
 	}
-	if !ok && code == "unsupported_token_type" && !access.IsZero() {
-		ok, _ = b.revokeOne(ctx, endpoint, who, access, "access_token")
-	}
-	if !ok {
+	if done == 0 || failed > 0 {
 		return Revocation{Problem: "the provider did not confirm that it revoked the tokens; they end by themselves, or in your account there"}
 	}
 	return Revocation{Revoked: true}

@@ -156,7 +156,7 @@ func TestDisconnectDuringARefreshOfTheProgram(t *testing.T) {
 	if n := a.mcp.letIn(); n != 0 {
 		t.Errorf("%d requests had a token", n)
 	}
-	eventually(t, "both are revoked", func() bool { return a.r.times("/revoke", "") == 2 })
+	eventually(t, "both are revoked", func() bool { return a.r.times("/revoke", "") == 4 }) // the refresh token and the access token
 	if state, _ := a.stateOf("alice"); state != "needs_auth" || a.r.refreshes() != 1 {
 		t.Errorf("%s, after %d refreshes", state, a.r.refreshes())
 	}

@@ -209,8 +209,8 @@ func TestWhatEndsConnectionsRevokesThem(t *testing.T) {
 				t.Fatal(err)
 			}
 			a.stop()
-			if n := a.r.times("/revoke", ""); n != c.revoked {
-				t.Errorf("%d revocations, want %d", n, c.revoked)
+			if n := a.r.times("/revoke", ""); n != 2*c.revoked {
+				t.Errorf("%d revocations, want %d", n, 2*c.revoked)
 			}
 			a.r.mu.Lock()
 			defer a.r.mu.Unlock()
