@@ -68,6 +68,7 @@ type Config struct {
 	// Accounts brings users' accounts to servers.
 	Accounts Accounts
 	Keys     Keys
+	Sealer   Sealer // of page sessions
 	// Reload makes the rest of the program use what was written; it is called after each write and before the answer, so that an answer means that the change holds.
 	Reload   func(context.Context) error
 	CheckURL func(string) error // judges early an address that a server's record names. It does no I/O, and its words never repeat the address, which may hold a secret
@@ -86,6 +87,7 @@ type API struct {
 	routes   []Route
 	router   *httprouter.Router
 	open     *httprouter.Router           // of what needs no token
+	browsers *httprouter.Router           // of where a page session counts
 	beside   map[string]httprouter.Handle // by method and path: what httprouter cannot hold beside a parameter
 	document func() ([]byte, error)       // OpenAPI; made when it is first asked for, since few ever ask and making it is a tenth of a start
 }
@@ -97,7 +99,7 @@ func New(config Config) (*API, error) {
 	}
 	a := &API{config: config, routes: table(), beside: map[string]httprouter.Handle{}}
 	a.document = sync.OnceValues(func() ([]byte, error) { return describe(a.routes, config.Public, config.Version) })
-	a.router, a.open = a.newRouter(), a.newOpenRouter()
+	a.router, a.open, a.browsers = a.newRouter(), a.newOpenRouter(), a.newBrowserRouter()
 	return a, nil
 }
 
@@ -107,7 +109,7 @@ func (c *Config) complete() error {
 		return errors.New("admin: a store is required")
 	case c.Callers == nil:
 		return errors.New("admin: an authenticator is required")
-	case c.Keys == nil:
+	case c.Keys == nil, c.Sealer == nil:
 		return errors.New("admin: keys are required")
 	case c.Servers == nil:
 		return errors.New("admin: a view of the servers is required")
@@ -174,6 +176,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.open.ServeHTTP(w, r)
 		return
 	}
+	r = a.withSession(r)
 	identity, err := a.config.Callers.Authenticate(r)
 	if err != nil {
 		a.turnAway(w, r, err)

@@ -20,6 +20,7 @@
 //	routes.go    the one list of routes, from which the router and the OpenAPI document are made.
 //	endpoint.go  may the role do this? Then the input is read, the handler called and its output encoded whole.
 //	body.go      the strict reading: exact names, nothing twice, nothing unknown, every wrong field named and no value repeated.
+//	session.go   the cookie by which a browser may follow links as the caller; where it counts, and when the person is asked all the same.
 //	signin.go, page.go, page.html
 //	             what browsers see: the question behind a link, the way to the provider, and back.
 //	accounts.go, provider.go

@@ -37,6 +37,7 @@ var (
 	errDisabled    = errors.New("the server is disabled")
 	errNotPrepared = errors.New("the server's sign-in cannot be prepared, and who asks is no admin")
 	errElsewhere   = errors.New("a page of another site sent the form")
+	errLongToken   = errors.New("the token is too long for a cookie")
 	errForbidden   = errors.New("the role may not do this")
 	errChanged     = errors.New("the record is not the one that If-Match names")
 	errMediaType   = errors.New("the body is not declared as JSON")
@@ -125,6 +126,7 @@ var plain = []struct {
 
 	{errDisabled, http.StatusBadRequest, "The server is disabled."},
 	{errNotPrepared, http.StatusBadRequest, "The sign-in at this server cannot be prepared at present. Your admin can find out why."},
+	{errLongToken, http.StatusBadRequest, "The token is too long for a cookie. Use a minted one."},
 	{errElsewhere, http.StatusForbidden, "This can only be done from the page behind the link."},
 	{credential.ErrNotOAuth2, http.StatusBadRequest, "The server does not use OAuth2: there is no account to connect."},
 	{credential.ErrState, http.StatusBadRequest, "This sign-in is unknown, was finished before, has expired, or was begun in another browser. Nothing was changed. Please begin again."},

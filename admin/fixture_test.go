@@ -43,6 +43,7 @@ type fixture struct {
 	servers *fakeServers
 	audit   *fakeAudit
 	keys    *fakeKeys
+	sealer  admin.Sealer
 	api     *admin.API
 	handler http.Handler
 	log     *bytes.Buffer
@@ -75,6 +76,7 @@ func openAt(t testing.TB, engine kv.Engine, public string, allowed netip.Prefix)
 	f := &fixture{servers: &fakeServers{}, audit: &fakeAudit{}, keys: &fakeKeys{state: admin.KeyState{Keys: 1}}, log: &bytes.Buffer{}, allowed: allowed}
 	keyring, err := secret.NewKeyring()
 	must(t, err)
+	f.sealer = keyring
 	f.store, err = configstore.Open(t.Context(), configstore.Config{Engine: engine, Keyring: keyring, Ended: func(ended []configstore.Grant) { f.broker.Ended(ended) }})
 	must(t, err)
 	t.Cleanup(func() { f.store.Close() })
@@ -105,7 +107,7 @@ func (f *fixture) openBroker(t testing.TB, public string) {
 func (f *fixture) config() admin.Config {
 	guard := outbound.NewGuard([]netip.Prefix{f.allowed})
 	return admin.Config{
-		Store: f.store, Callers: f.callers, Servers: f.servers, Accounts: f.broker, Keys: f.keys, Reload: f.reloaded, CheckURL: guard.CheckURL, Audit: f.audit,
+		Store: f.store, Callers: f.callers, Servers: f.servers, Accounts: f.broker, Keys: f.keys, Sealer: f.sealer, Reload: f.reloaded, CheckURL: guard.CheckURL, Audit: f.audit,
 		Refused: f.refuse, Version: "test", Logger: slog.New(slog.NewTextHandler(&lockedWriter{to: f.log, mu: &f.mu}, nil)),
 	}
 }

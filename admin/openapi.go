@@ -34,8 +34,11 @@ func describe(routes []Route, public *url.URL, version string) ([]byte, error) {
 		"paths":    paths,
 		"security": []any{object{"bearer": []any{}}},
 		"components": object{
-			"schemas":         components.byName,
-			"securitySchemes": object{"bearer": object{"type": "http", "scheme": "bearer", "description": "a token of the form mcps_<id>_<secret>"}},
+			"schemas": components.byName,
+			"securitySchemes": object{
+				"session": object{"type": "apiKey", "in": "cookie", "name": sessionCookie, "description": "a page session; where the sidecar is reached by https, the name begins with __Host-"},
+				"bearer":  object{"type": "http", "scheme": "bearer", "description": "a token of the form mcps_<id>_<secret>"},
+			},
 		},
 	}
 	if public != nil {
@@ -74,8 +77,11 @@ func (s *schemas) operation(route Route, failure object) object {
 	if parameters := s.parameters(route); len(parameters) > 0 {
 		operation["parameters"] = parameters
 	}
-	if route.Open {
+	switch {
+	case route.Open:
 		operation["security"] = []any{}
+	case route.Session:
+		operation["security"] = []any{object{"bearer": []any{}}, object{"session": []any{}}}
 	}
 	if route.takesBody() {
 		_, optional := reflect.Zero(route.endpoint.in).Interface().(interface{ bodyless() })

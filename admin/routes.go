@@ -14,6 +14,7 @@ type Route struct {
 	Admin        bool // only role admin; otherwise admin and user
 	Agents       bool // agents, too
 	Open         bool // anybody, without a token
+	Session      bool // a page session will do instead of a token
 	Status       int  // of success
 
 	endpoint endpoint
@@ -53,7 +54,7 @@ func serverRoutes(prefix string) []Route {
 			Summary: "Change the given fields of a server; absent and null fields stay, empty ones are cleared", endpoint: handle((*API).updateServer)},
 		{Method: http.MethodDelete, Path: prefix + "/:id", Status: http.StatusNoContent, Admin: true,
 			Summary: "Delete a server and all that belongs to it", endpoint: handle((*API).deleteServer)},
-		{Method: http.MethodGet, Path: prefix + "/:id/oauth2/connect", Status: http.StatusTemporaryRedirect, once: true,
+		{Method: http.MethodGet, Path: prefix + "/:id/oauth2/connect", Status: http.StatusTemporaryRedirect, Session: true, once: true,
 			Summary: "Go to the server's provider, to connect the caller's account", endpoint: browsed((*API).connect)},
 	}
 }
@@ -87,6 +88,11 @@ func accountRoutes() []Route {
 
 func otherRoutes() []Route {
 	return []Route{
+		{Method: http.MethodPost, Path: sessionPath, Status: http.StatusOK,
+			Summary: "Open a page session: a cookie by which a browser follows links as the caller, for 12 hours at most and no longer than the token", endpoint: openingSession()},
+		{Method: http.MethodDelete, Path: sessionPath, Status: http.StatusNoContent, Session: true,
+			Summary: "End the browser's page session", endpoint: endingSession()},
+
 		{Method: http.MethodPost, Path: ownPrefix + "/test", Status: http.StatusOK, Admin: true, beside: true,
 			Summary: "Connect to a server that is not stored, and say what came of it", endpoint: handle((*API).testUnsaved)},
 		{Method: http.MethodPost, Path: ownPrefix + "/:id/test", Status: http.StatusOK, Admin: true,

@@ -35,6 +35,9 @@ func (a *API) connect(r *http.Request, req *request) (departure, error) {
 	if err := a.recordSignIn(r.Context(), req, "sign_in", req.caller.User, server.Slug); err != nil {
 		return departure{}, err
 	}
+	if !meant(r) {
+		return a.ask(r, req.caller, server.ID)
+	}
 	started, err := a.config.Accounts.Connect(r.Context(), credential.Start{ServerID: server.ID, User: req.caller.User, Browser: a.browser(r)})
 	if errors.Is(err, credential.ErrDiscovery) && req.caller.Role != caller.Admin {
 		a.unprepared(r.Context(), server.Slug, err)
@@ -217,10 +220,12 @@ func (a *API) origin() string {
 
 // depart answers with a redirect. The cookie is for the whole host: links, connect and callback are in different places, and sign-ins that run at the same time share it. It says nothing.
 func (a *API) depart(w http.ResponseWriter, status int, to departure) {
-	name, secure := a.cookie()
-	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: to.Cookie.Reveal(), Path: "/", MaxAge: int(configstore.FlowLifetime / time.Second), HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
-	})
+	if !to.Cookie.IsZero() {
+		name, secure := a.cookie()
+		http.SetCookie(w, &http.Cookie{
+			Name: name, Value: to.Cookie.Reveal(), Path: "/", MaxAge: int(configstore.FlowLifetime / time.Second), HttpOnly: true, Secure: secure, SameSite: http.SameSiteLaxMode,
+		})
+	}
 	w.Header().Set("Location", to.URL)
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(status)

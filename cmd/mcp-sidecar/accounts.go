@@ -22,7 +22,7 @@ func (run *program) newAccounts(client *http.Client) error {
 	if err != nil {
 		return err
 	}
-	run.stops.add(run.accounts.Close)
+	run.stops.add(func() error { return run.accounts.CloseWithin(run.left) })
 	return nil
 }
 

@@ -115,6 +115,9 @@ func (run *program) drain(ctx context.Context) {
 	run.fresh.close()
 	err := errors.Join(run.main.Shutdown(ctx), run.gate.Wait(ctx))
 	run.flushTraces(ctx)
+	if ctx.Err() == nil {
+		run.left = run.o.drainTimeout - time.Since(started)
+	}
 	cancel()
 	<-watching
 	took := time.Since(started).Round(time.Millisecond)

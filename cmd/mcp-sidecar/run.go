@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"mcpsidecar/admin"
 	"mcpsidecar/configstore"
@@ -44,6 +45,7 @@ type program struct {
 	callers  *caller.Authenticator
 	guard    *outbound.Guard
 	accounts *credential.Broker
+	left     time.Duration // of the drain, when everything has ended in time
 	proxy    *proxy.Proxy
 	config   *reloader
 	keys     *rekeyer
@@ -224,7 +226,7 @@ func (run *program) newControl(ctx context.Context) (err error) {
 	}
 	run.stops.add(run.keys.close)
 	run.api, err = admin.New(admin.Config{
-		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Accounts: run.accounts, Keys: run.keys, DocumentURL: run.documentURL(), Reload: run.config.reload, CheckURL: run.guard.CheckURL,
+		Store: run.store, Callers: run.callers, Servers: probes{run.proxy}, Accounts: run.accounts, Keys: run.keys, Sealer: run.keyring, DocumentURL: run.documentURL(), Reload: run.config.reload, CheckURL: run.guard.CheckURL,
 		Audit: run.audit, Public: run.o.publicURL, Refused: run.meter.AuthFailure, Version: readBuild().Version, Logger: run.log("admin"),
 	})
 	return err
