@@ -252,7 +252,7 @@ func (s *shelf) trim(f *feed, count int) bool {
 // appendEvent appends one event. A message that was written over several lines becomes several data lines.
 func appendEvent(dst []byte, name string, number uint64, pieces [][]byte) []byte {
 	dst = appendEventHead(dst, name, number)
-	if slices.ContainsFunc(pieces, func(piece []byte) bool { return bytes.ContainsAny(piece, "\r\n") }) {
+	if slices.ContainsFunc(pieces, hasBreak) {
 		return append(dst, rpc.AppendEvent(nil, "", bytes.Join(pieces, nil))[len(eventLine):]...)
 	}
 	dst = append(dst, dataField...)

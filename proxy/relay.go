@@ -152,16 +152,43 @@ var (
 
 // writeEvent writes the pieces of one message as an event. A message that was written over several lines becomes several data lines.
 func (t *turn) writeEvent(pieces ...[]byte) error {
+	if event := t.smallEvent(pieces); event != nil {
+		return t.send(event)
+	}
 	if err := t.send(eventLine); err != nil {
 		return err
 	}
 	return t.writeData(pieces)
 }
 
+// smallEvent is an event in one piece, or nil: it is large, has several lines, or there is no room for it.
+func (t *turn) smallEvent(pieces [][]byte) []byte {
+	size := len(eventLine) + len(dataField) + len(eventTail)
+	for _, piece := range pieces {
+		size += len(piece)
+	}
+	if t.room == nil || size > len(t.room.event) {
+		return nil
+	}
+	event := append(append(t.room.event[:0], eventLine...), dataField...)
+	for _, piece := range pieces {
+		if hasBreak(piece) {
+			return nil
+		}
+		event = append(event, piece...)
+	}
+	return append(event, eventTail...)
+}
+
+// hasBreak is bytes.ContainsAny of both line breaks, and faster.
+func hasBreak(text []byte) bool {
+	return bytes.IndexByte(text, '\n') >= 0 || bytes.IndexByte(text, '\r') >= 0
+}
+
 // writeData writes what comes after the head of an event.
 func (t *turn) writeData(pieces [][]byte) error {
 	for _, piece := range pieces {
-		if bytes.ContainsAny(piece, "\r\n") {
+		if hasBreak(piece) {
 			return t.send(rpc.AppendEvent(nil, "", bytes.Join(pieces, nil))[len(eventLine):])
 		}
 	}

@@ -42,6 +42,7 @@ type turn struct {
 	weight    int64         // as how much
 	server    *server       // whom it concerns; nil: none in particular
 	streaming bool          // the answer is a stream of events
+	granted   time.Time     // when the client was given its time to read; whoever writes may
 	detached  bool          // a twin answers
 	out       outlet        // of a legacy client
 	draining  bool          // no new work is taken, and this is none; see belated
@@ -56,6 +57,7 @@ type room struct {
 	params, meta, out [6]rpc.Member
 	pieces            [8][]byte
 	result            [1][]byte
+	event             [768]byte
 }
 
 // rooms keeps the rooms that nobody uses.
@@ -79,9 +81,12 @@ var (
 // writeStall is how long a client may take nothing of an answer before it is given up.
 const writeStall = 30 * time.Second
 
-// deadline gives the client another writeStall to read what comes now.
+// deadline gives the client another writeStall to read what comes now, or a second less: events can follow each other closely, and to set it costs as much as to write a small one.
 func (t *turn) deadline() {
-	http.NewResponseController(t.w).SetWriteDeadline(time.Now().Add(writeStall))
+	if now := time.Now(); now.Sub(t.granted) > time.Second {
+		t.granted = now
+		http.NewResponseController(t.w).SetWriteDeadline(now.Add(writeStall))
+	}
 }
 
 // fail answers with an error.

@@ -21,7 +21,7 @@ func AppendEvent(dst []byte, id string, data []byte) []byte {
 
 // WriteEvent writes what AppendEvent appends, without copying a large data.
 func WriteEvent(w io.Writer, id string, data []byte) error {
-	if len(data) <= 2<<10 || bytes.ContainsAny(data, "\r\n") {
+	if len(data) <= 2<<10 || bytes.IndexByte(data, '\n') >= 0 || bytes.IndexByte(data, '\r') >= 0 {
 		m := takeMemory(len(data) + len(id) + 64)
 		defer m.release()
 		_, err := w.Write(AppendEvent(m.bytes[:0], id, data))
