@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -338,6 +339,25 @@ func TestPrettyPrintedResultsSurviveAStream(t *testing.T) {
 	a := c.ask("tools/call", "", `"name":"one__x"`, "")
 	if !json.Valid([]byte(strings.Join(a.events, "\n"))) {
 		t.Errorf("events: %q", a.body)
+	}
+}
+
+// TestEventsOfEverySizeAreWhole: small ones are put together before they are written, from some size on they are not.
+func TestEventsOfEverySizeAreWhole(t *testing.T) {
+	f := startFake(t, "legacy", tool("x"))
+	f.call = func(w http.ResponseWriter, _ *http.Request, m seen) {
+		size, _ := strconv.Atoi(m.Body[strings.Index(m.Body, `"size":`)+len(`"size":`):][:3])
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"content":[{"type":"text","text":"%s"}]}}`, m.ID, strings.Repeat("é", size/2)+strings.Repeat("x", size%2))
+	}
+	r := newRig(t, f.record("one"))
+	for _, era := range eras {
+		c := r.client(era, "/mcp", r.token("user", "alice"), "Accept", "text/event-stream")
+		for size := 450; size < 800; size++ {
+			got := c.call("one__x", fmt.Sprintf(`{"size":%d}`, size))
+			if len(got.text()) != size || !strings.HasSuffix(got.raw.body, "}\n\n") || strings.Count(got.raw.body, "data: {") != 1 {
+				t.Fatalf("%s, %d bytes: %q", era, size, got.raw.body)
+			}
+		}
 	}
 }
 
