@@ -406,6 +406,13 @@ func TestSubscriptionsGoWithTheAccount(t *testing.T) {
 // TestASlowReaderHearsOfEachResourceOnce, however often it changed meanwhile: here nobody reads at all, until somebody does.
 func TestASlowReaderHearsOfEachResourceOnce(t *testing.T) {
 	l := startTeller(t, "legacy", "x://a", "x://b")
+	heard := make(chan struct{})
+	l.before = func(w http.ResponseWriter, r *http.Request, m seen) bool {
+		if m.Method == "" && strings.Contains(m.Body, `"all of it"`) {
+			close(heard)
+		}
+		return l.answer(w, r, m)
+	}
 	r := newRig(t, l.record("one"))
 	c := r.client("legacy", "/mcp", r.token("user", "alice"))
 	for _, uri := range []string{"x://a", "x://b"} {
@@ -418,17 +425,12 @@ func TestASlowReaderHearsOfEachResourceOnce(t *testing.T) {
 		l.say("x://b")
 	}
 	l.say("x://a/last")
-	waitFor(t, func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for st := range l.streams {
-			if len(st.say) > 0 {
-				return false
-			}
-		}
-		return len(l.streams) == 1
-	})
-	c.list() // the answer comes after what the server said before
+	l.mu.Lock()
+	for st := range l.streams {
+		st.say <- `{"jsonrpc":"2.0","id":"all of it","method":"ping"}`
+	}
+	l.mu.Unlock()
+	<-heard // who answers this has heard what was said before
 	f := &follower{client: c, heard: c.listenTo(t.Context(), "")}
 	got := map[string]int{}
 	for range 3 {

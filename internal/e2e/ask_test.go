@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -204,7 +205,7 @@ func (repliesMCPGo) Elicit(_ context.Context, r mcpgo.ElicitationRequest) (*mcpg
 	got := &mcpgo.ElicitationResult{}
 	got.Action = mcpgo.ElicitationResponseActionAccept
 	if r.Params.Mode != "url" {
-		got.Content = replies.Form
+		got.Content = maps.Clone(replies.Form) // clients write into it
 	}
 	return got, nil
 }
@@ -259,7 +260,7 @@ func answeringGoSDK(version string) func(context.Context, *http.Client, visit) (
 				if r.Params.Mode == "url" {
 					return &mcp.ElicitResult{Action: "accept"}, nil
 				}
-				return &mcp.ElicitResult{Action: "accept", Content: replies.Form}, nil
+				return &mcp.ElicitResult{Action: "accept", Content: maps.Clone(replies.Form)}, nil
 			},
 			CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
 				return &mcp.CreateMessageResult{Role: "assistant", Model: "m", Content: &mcp.TextContent{Text: replies.Sampling}}, nil
