@@ -175,7 +175,7 @@ func (k *tasker) called(w http.ResponseWriter, m seen) bool {
 	k.mu.Lock()
 	n := len(k.tasks)
 	k.mu.Unlock()
-	task := k.begin(fmt.Sprintf("T-%d", n), arguments.Ask, m.Params.Meta.Token)
+	task := k.begin(fmt.Sprintf("the-servers-own-task-%d", n), arguments.Ask, m.Params.Meta.Token)
 	if k.era == "modern" {
 		reply(w, m, `{"resultType":"task",`+k.state(task)+`}`)
 		return true

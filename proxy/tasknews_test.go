@@ -23,10 +23,10 @@ func TestNewsOfTasks(t *testing.T) {
 	c.list()
 	stream := c.stand()
 	task := c.start("one__slow", "", `"progressToken":77`)
-	token := k.find("T-2").token
+	token := k.find("the-servers-own-task-2").token
 	k.news <- k.status("others-1")
-	k.news <- k.status("T-2")
-	k.news <- `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":` + string(token) + `,"progress":2,"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"T-2"}}}}`
+	k.news <- k.status("the-servers-own-task-2")
+	k.news <- `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":` + string(token) + `,"progress":2,"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"the-servers-own-task-2"}}}}`
 	k.news <- `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"nobody's","progress":3}}`
 	k.news <- `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1,"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"others-1"}}}}`
 	for _, want := range []string{
@@ -121,7 +121,7 @@ func TestToolsThatMustBeTasks(t *testing.T) {
 		waitFor(t, func() bool { return len(k.seenOf("tasks/result")) == 1 })
 		k.set("completed")
 		got := <-answers
-		if got.text() != "done" || strings.Contains(got.raw.body, "T-2") || strings.Contains(got.raw.body, "related-task") || !strings.Contains(got.raw.body, `"extra":[1, 2]`) || (got.ResultType == "complete") != (era == "modern") {
+		if got.text() != "done" || strings.Contains(got.raw.body, "the-servers-own-task-2") || strings.Contains(got.raw.body, "related-task") || !strings.Contains(got.raw.body, `"extra":[1, 2]`) || (got.ResultType == "complete") != (era == "modern") {
 			t.Errorf("%s: %s", era, got.raw.body)
 		}
 		if sent := k.seenOf("tools/call")[0]; sent.field("task") != `{}` || string(sent.Params.Arguments) != `{"a":1}` {
@@ -149,11 +149,11 @@ func TestToolsThatMustBeTasksAsk(t *testing.T) {
 				t.Fatal(err)
 			}
 			v := &conversation{c: c, response: response, lines: bufio.NewReader(response.Body)}
-			if got := v.next(); !strings.Contains(got, `"progressToken":"p"`) || strings.Contains(got, "T-2") {
+			if got := v.next(); !strings.Contains(got, `"progressToken":"p"`) || strings.Contains(got, "the-servers-own-task-2") {
 				t.Errorf("progress: %s", got)
 			}
 			q := v.question()
-			if strings.Contains(string(q.Params), "T-2") {
+			if strings.Contains(string(q.Params), "the-servers-own-task-2") {
 				t.Errorf("asked %s", q.Params)
 			}
 			c.respond(q.ID, said)
@@ -164,7 +164,7 @@ func TestToolsThatMustBeTasksAsk(t *testing.T) {
 				t.Fatalf("asked %v", asked)
 			}
 			for key, q := range asked.InputRequests {
-				if strings.Contains(string(q.Params), "T-2") {
+				if strings.Contains(string(q.Params), "the-servers-own-task-2") {
 					t.Errorf("asked %s", q.Params)
 				}
 				out = c.outcome(c.ask("tools/call", "one__must", arguments+with(asked.RequestState, map[string]string{key: said}), ""))

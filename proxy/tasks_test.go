@@ -90,7 +90,7 @@ func TestTasksOfOthers(t *testing.T) {
 			"a mark":               {c, "-"},
 			"forged":               {c, string(flipped)},
 			"cut":                  {c, id[:len(id)-4]},
-			"the server's own":     {c, "T-2"},
+			"the server's own":     {c, "the-servers-own-task-2"},
 			"a session id":         {c, r.client("legacy", "/mcp", token).session},
 			"another user's":       {r.tasking(era, "/mcp", r.token("user", "bob")), id},
 			"another token's":      {r.tasking(era, "/mcp", r.token("user", "alice")), id},
@@ -332,7 +332,7 @@ func TestModernClientsMustDeclareTasks(t *testing.T) {
 			t.Errorf("%s: %d %s", method, got.status, got.body)
 		}
 	}
-	if got := c.outcome(c.startRaw("one__slow", "", "")); !got.IsError || strings.Contains(got.raw.body, "T-") {
+	if got := c.outcome(c.startRaw("one__slow", "", "")); !got.IsError || strings.Contains(got.raw.body, "the-servers-own-task") {
 		t.Errorf("a task that it did not ask for: %s", got.raw.body)
 	}
 	if n := k.touched(); n != 0 {
@@ -393,7 +393,7 @@ func TestTaskAsks(t *testing.T) {
 		t.Fatalf("%d %s", got.status, got.body)
 	}
 	heard := v.outcome().text()
-	if !strings.Contains(heard, `"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"T-2"}}`) || strings.Contains(heard, task.TaskID) {
+	if !strings.Contains(heard, `"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"the-servers-own-task-2"}}`) || strings.Contains(heard, task.TaskID) {
 		t.Errorf("the server heard %s", heard)
 	}
 }
@@ -405,7 +405,7 @@ func FuzzTaskID(f *testing.F) {
 	c := r.tasking("legacy", "/mcp", r.token("user", "alice"))
 	own := c.start("one__slow", "", "").TaskID
 	others := r.tasking("legacy", "/mcp", r.token("user", "bob")).start("one__slow", "", "").TaskID
-	for _, id := range []string{own, others, own[1:], own + "=", own + "\n", strings.ToUpper(own), c.session, "T-2", "", "\x00", "ü"} {
+	for _, id := range []string{own, others, own[1:], own + "=", own + "\n", strings.ToUpper(own), c.session, "the-servers-own-task-2", "", "\x00", "ü"} {
 		f.Add(id)
 	}
 	f.Fuzz(func(t *testing.T, id string) {
