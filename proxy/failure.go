@@ -263,7 +263,7 @@ func failSessions() *failure {
 
 // failWatches is for a session, a request or a user with more subscriptions than one may have.
 func failWatches() *failure {
-	return failInvalidParams("more resources are subscribed to than one session, one request or one user may")
+	return failInvalidParams("more is subscribed to than one session, one request or one user may")
 }
 
 // failNoWatch is for a resource of a server without subscriptions, which a client that knows of the resource may know.

@@ -17,6 +17,7 @@ import (
 type filter struct {
 	lists []listWish
 	uris  []string // of resources, each once
+	tasks []string // ids, each once
 }
 
 // listWish is one kind of list whose changes can be told.
@@ -27,7 +28,7 @@ var listWishes = []listWish{
 }
 
 // readFilter reads one. What it does not know is not granted, which the acknowledgement says.
-func readFilter(raw []byte) (wanted filter, f *failure) {
+func readFilter(raw, declared []byte) (wanted filter, f *failure) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return wanted, failInvalidParams("notifications must say what to listen for")
 	}
@@ -36,35 +37,52 @@ func readFilter(raw []byte) (wanted filter, f *failure) {
 			wanted.lists = append(wanted.lists, wish)
 		}
 	}
-	wanted.uris, f = readURIs(rpc.Find(raw, "resourceSubscriptions"))
-	return wanted, f
+	ids := rpc.Find(raw, "taskIds")
+	if ids != nil && !declaresTasks(declared) {
+		return wanted, failNoTasks()
+	}
+	if wanted.uris, f = readNames(rpc.Find(raw, "resourceSubscriptions"), mayBeURI, "resourceSubscriptions must be an array of URIs"); f != nil {
+		return wanted, f
+	}
+	if wanted.tasks, f = readNames(ids, mayBeTask, "taskIds must be an array of strings"); f != nil {
+		return wanted, f
+	}
+	if len(wanted.uris)+len(wanted.tasks) > maxWatches {
+		return wanted, failWatches()
+	}
+	return wanted, nil
 }
 
-func readURIs(raw []byte) (uris []string, f *failure) {
+func mayBeURI(text string) bool { return text != "" && len(text) <= maxURI }
+
+// mayBeTask: an id that none of ours can be is that of no task, which is no fault of the request.
+func mayBeTask(string) bool { return true }
+
+// readNames reads what a client wants to be told of, each once.
+func readNames(raw []byte, mayBe func(string) bool, must string) (names []string, f *failure) {
 	if raw == nil {
 		return nil, nil
 	}
-	invalid := failInvalidParams("resourceSubscriptions must be an array of URIs")
 	if raw[0] != '[' {
-		return nil, invalid
+		return nil, failInvalidParams(must)
 	}
 	elements, err := rpc.Elements(nil, raw)
 	if err != nil {
-		return nil, invalid
+		return nil, failInvalidParams(must)
 	}
 	if len(elements) > maxWatches {
 		return nil, failWatches()
 	}
 	for _, element := range elements {
-		uri, ok := rpc.String(element)
-		if !ok || uri == "" || len(uri) > maxURI {
-			return nil, invalid
+		name, ok := rpc.String(element)
+		if !ok || !mayBe(name) {
+			return nil, failInvalidParams(must)
 		}
-		if !slices.Contains(uris, uri) {
-			uris = append(uris, uri)
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
-	return uris, nil
+	return names, nil
 }
 
 // granted is the filter as it is acknowledged, with these of the resources.
@@ -93,7 +111,7 @@ func (f *filter) wants(method string) bool {
 
 // subscribe answers subscriptions/listen of a modern client (patterns/subscriptions).
 func (t *turn) subscribe() {
-	wanted, f := readFilter(t.message.Find("notifications"))
+	wanted, f := readFilter(t.message.Find("notifications"), t.meta.capabilities)
 	if f != nil {
 		t.fail(f)
 		return
