@@ -3,6 +3,8 @@ package proxy
 import (
 	"net/http"
 	"net/http/httptest"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,5 +49,37 @@ func TestAStreamThatIsLateHearsOfItToo(t *testing.T) {
 	defer allowed.leave()
 	if len(allowed.place.woken) != 1 {
 		t.Error("it is not woken")
+	}
+}
+
+// watched is a connection on which something happens with each batch that is sent.
+type watched struct {
+	*httptest.ResponseRecorder
+	sent func()
+}
+
+func (w watched) Flush() { w.sent() }
+
+// TestAStreamAsksBeforeEachBatch: while the client is sent one thing its token ends, and then the server says another. From outside the moment could not be met.
+func TestAStreamAsksBeforeEachBatch(t *testing.T) {
+	identity := &caller.Identity{Role: caller.User, User: "alice", TokenID: "t", Expires: time.Now().Add(time.Hour)}
+	limits := Resuming{}.orDefaults()
+	shelf := &shelf{ids: new(eventIDs), session: "s", limits: &limits, shares: shares{{limit: limits.UserBytes}, {limit: limits.Overall}}, now: time.Now}
+	feed := shelf.open(answerStream, "1", true)
+	shelf.add(feed, []byte("before"))
+	out := watched{httptest.NewRecorder(), sync.OnceFunc(func() {
+		identity.Expires = time.Now()
+		shelf.add(feed, []byte("after"))
+	})}
+	p := &Proxy{config: Config{Callers: door{identity}}, now: time.Now, hub: newHub()}
+	turn := &turn{proxy: p, ctx: t.Context(), w: out, r: httptest.NewRequest(http.MethodGet, "/mcp", nil), scope: scope{identity: identity}, session: &session{shelf: shelf}}
+	c := newCarrier(turn, feed, 0)
+	c.allowed = turn.stayAllowed()
+	defer c.allowed.leave()
+	if err := c.pump(); err != errNotAllowed {
+		t.Errorf("it ends with %v", err)
+	}
+	if text := out.Body.String(); !strings.Contains(text, "before") || strings.Contains(text, "after") {
+		t.Errorf("the client was sent %q", text)
 	}
 }

@@ -70,7 +70,8 @@ type carrier struct {
 	t       *turn
 	feed    *feed
 	more    chan struct{}
-	upTo    uint64 // the last event that was sent
+	upTo    uint64     // the last event that was sent
+	allowed *allowance // set before anything is sent
 	resumed bool
 	known   visible // of a standing stream that is resumed: the lists that the client knows
 	over    bool    // everything was sent
@@ -82,11 +83,12 @@ func newCarrier(t *turn, f *feed, after uint64) *carrier {
 
 // What ends a connection from our side.
 var (
-	errDisplaced = errors.New("another connection carries the stream now")
-	errUnread    = errors.New("the client does not read")
+	errDisplaced  = errors.New("another connection carries the stream now")
+	errUnread     = errors.New("the client does not read")
+	errNotAllowed = errors.New("what let the client in has ended")
 )
 
-// pump sends what there is.
+// pump sends what there is. Of each batch it asks anew whether the client may have it: while one is on its way, the token can end and the server say more.
 func (c *carrier) pump() error {
 	t := c.t
 	for !c.over {
@@ -98,6 +100,9 @@ func (c *carrier) pump() error {
 			b.text = rpcEvent(lostAnswer(c.feed.request))
 		}
 		if len(b.text) > 0 {
+			if !c.allowed.holds() {
+				return errNotAllowed
+			}
 			t.deadline()
 			if err := t.send(b.text); err != nil {
 				return err
@@ -164,6 +169,7 @@ func (t *turn) carryAnswer(c *carrier) {
 	defer t.proxy.config.Metrics.Streams(-1)
 	allowed := t.stayAllowed()
 	defer allowed.leave()
+	c.allowed = allowed
 	t.beginStream()
 	if t.flushHead() != nil || c.pump() != nil {
 		return
@@ -188,9 +194,6 @@ func (t *turn) carryAnswer(c *carrier) {
 				return
 			}
 		case <-c.more:
-			if !allowed.holds() {
-				return
-			}
 			err = c.pump()
 		case <-ticker.C:
 			if !allowed.holds() {

@@ -62,11 +62,11 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 			default: // it is to be looked at already
 			}
 		}
-		more = c.more
+		more, c.allowed = c.more, allowed
 		c.learned(last)
 	}
-	if open() != nil {
-		return false
+	if err := open(); err != nil {
+		return err == errNotAllowed
 	}
 	var updates <-chan struct{}
 	if t.watcher != nil {
@@ -91,15 +91,9 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 				return true
 			}
 		case <-more:
-			if !allowed.holds() {
-				return true
-			}
 			err = c.pump()
 		case <-updates:
-			if !allowed.holds() {
-				return true
-			}
-			err = t.tellNews(t.watcher, c)
+			err = t.tellNews(allowed, c)
 		case <-ticker.C:
 			if t.session != nil {
 				t.session.lapse(time.Now())
@@ -129,7 +123,7 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 			}
 		}
 		if err != nil {
-			return false
+			return err == errNotAllowed
 		}
 	}
 }

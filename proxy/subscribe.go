@@ -107,7 +107,8 @@ func (t *turn) unwatchResource(p params) {
 }
 
 // tellNews tells the client of resources that are updated and of which it may know; if this stream cannot, another one may.
-func (t *turn) tellNews(w *watcher, c *carrier) error {
+func (t *turn) tellNews(allowed *allowance, c *carrier) error {
+	w := t.watcher
 	for {
 		name, what, any := w.take()
 		if !any {
@@ -116,7 +117,10 @@ func (t *turn) tellNews(w *watcher, c *carrier) error {
 		if !w.may(what, &t.scope) {
 			continue
 		}
-		err := t.say(c, updated(name, w.tag))
+		err := errNotAllowed
+		if c != nil || allowed.holds() { // a carrier asks for itself
+			err = t.say(c, updated(name, w.tag))
+		}
 		if err == nil && c != nil {
 			err = c.pump() // so that it is the connection that sets the pace, and what comes meanwhile is one with what waits
 		}
