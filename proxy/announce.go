@@ -73,9 +73,6 @@ func (t *turn) exposesExtensions() bool {
 	return s != nil && s.decideSurface(t.scope.question, policy.Extensions).Allowed
 }
 
-// askWait is how long a client waits, as it says hello, for servers that have not said yet what they offer; what they say later the next client hears.
-const askWait = 300 * time.Millisecond
-
 // askAgain is how long a server that did not answer in time is not asked that again.
 const askAgain = time.Minute
 
@@ -95,7 +92,7 @@ func (t *turn) offersAtHand() []*offers {
 	if len(unknown) == 0 {
 		return all
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, askWait)
+	ctx, cancel := context.WithTimeout(t.ctx, t.proxy.config.Waiting.Hello)
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, i := range unknown {

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mcpsidecar/configstore"
 	"mcpsidecar/internal/audit"
@@ -23,6 +24,9 @@ import (
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy"
 )
+
+// patience is how long a test waits for what must happen; only a broken program takes that long.
+const patience = time.Minute
 
 // rig is a proxy with everything around it, in front of fake servers.
 type rig struct {
@@ -59,6 +63,7 @@ func newRigWith(t testing.TB, change func(*proxy.Config), servers ...configstore
 	config := proxy.Config{
 		Callers: r.callers, Client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}, SessionKey: sessionKey, Metrics: r.metrics, Audit: log,
 		Baseline: r.baseline, Version: "test",
+		Waiting: proxy.Waiting{Hello: patience, List: patience, Stale: patience, Move: patience}, // so that no answer depends on how busy the machine is; servers that hang have tests that say how long they do
 	}
 	change(&config)
 	if r.proxy, err = proxy.New(config); err != nil {

@@ -13,10 +13,8 @@ import (
 
 // How lists are kept. A list that is too old is fetched anew while the asker waits a moment; longer than that nobody waits for a list that exists.
 const (
-	listDeadline  = 5 * time.Second        // for whoever has no list at all
-	staleWait     = 300 * time.Millisecond // for whoever has an old one
-	fetchDeadline = 30 * time.Second       // of the fetch itself, which goes on for the next asker
-	defaultTTL    = time.Minute            // where the server says nothing
+	fetchDeadline = 30 * time.Second // of a fetch, which goes on for the next asker
+	defaultTTL    = time.Minute      // where the server says nothing
 	minTTL        = time.Second
 	maxTTL        = 5 * time.Minute
 	firstPenalty  = time.Second     // without a new try after a failure; doubles
@@ -110,9 +108,9 @@ func (k *keeper[V]) wait(ctx context.Context, now time.Time) (list *V, stale boo
 		}
 		return nil, false, failure
 	}
-	patience := listDeadline
+	patience := k.p.config.Waiting.List
 	if list != nil {
-		patience = staleWait
+		patience = k.p.config.Waiting.Stale
 	}
 	// Whoever comes later has less to wait: otherwise each list would be delayed for as long as a server that hangs has not failed for good.
 	timer := time.NewTimer(patience - now.Sub(f.began))

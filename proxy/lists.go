@@ -111,7 +111,7 @@ func (ls *lists) offered(ctx context.Context) (*offers, error) {
 		ls.touch(ls.p.now())
 		return said, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, listDeadline)
+	ctx, cancel := context.WithTimeout(ctx, ls.p.config.Waiting.List)
 	defer cancel()
 	return ls.connect(ctx)
 }
@@ -195,7 +195,7 @@ func (ls *lists) baseline(v *view) {
 		if s.hasBaseline {
 			return
 		}
-		ctx, cancel := context.WithTimeout(ls.p.background, listDeadline)
+		ctx, cancel := context.WithTimeout(ls.p.background, ls.p.config.Waiting.List)
 		defer cancel()
 		if err := ls.p.config.Baseline(ctx, s.id, s.revision, v.catalog.Baseline()); err != nil {
 			ls.p.log.Warn("the first catalog of a server could not be stored", "server", s.slug, "error", err)

@@ -44,6 +44,7 @@ type Config struct {
 	Sessions  int              // sessions of one user that are held in memory [16384]
 	Asking    Asking           // zero values are the defaults
 	Resuming  Resuming         // zero values are the defaults
+	Waiting   Waiting          // zero values are the defaults
 	Limits    upstream.Limits  // zero values are the defaults
 	Logger    *slog.Logger     // nil: discards
 	Now       func() time.Time // nil: time.Now
@@ -139,6 +140,7 @@ func fillDefaults(config *Config) {
 	config.Sessions = cmp.Or(config.Sessions, 16384)
 	config.Asking = config.Asking.orDefaults()
 	config.Resuming = config.Resuming.orDefaults()
+	config.Waiting = config.Waiting.orDefaults()
 	if config.Memory == nil {
 		config.Memory = noMemory{}
 	}

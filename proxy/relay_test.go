@@ -192,9 +192,10 @@ func TestLegacyClientCancelsByID(t *testing.T) {
 	}
 }
 
+// waitFor polls until something holds.
 func waitFor(t *testing.T, is func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(patience)
 	for !is() {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not happen")

@@ -338,13 +338,19 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 // TestSilenceBecomesAStream: a request that takes long begins a stream, which a client can come back to, if its revision knows that.
 func TestSilenceBecomesAStream(t *testing.T) {
 	f := startFake(t, "legacy", tool("last"))
-	goOn := make(chan struct{})
+	called, goOn := make(chan struct{}, 2), make(chan struct{})
 	f.call = func(w http.ResponseWriter, _ *http.Request, m seen) {
+		called <- struct{}{}
 		<-goOn
 		f.echo(w, m)
 	}
-	r := newRigWith(t, func(c *proxy.Config) { c.Resuming.Prime = time.Millisecond }, f.record("one"))
+	clock := newClock()
+	r := newRigWith(t, func(c *proxy.Config) { c.Now = clock.now }, f.record("one"))
 	c := r.client("legacy", "/mcp", r.token("user", "alice"))
+	go func() {
+		<-called
+		clock.add(2 * time.Second)
+	}()
 	call := c.lasting(nil, "")
 	prime := call.must()
 	if prime.data != "" || prime.id == "" || prime.retry != "1000" {

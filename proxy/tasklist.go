@@ -99,7 +99,7 @@ func (t *turn) gatherTasks() []part[taskEntries] {
 			parts = append(parts, part[taskEntries]{server: s})
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, listDeadline)
+	ctx, cancel := context.WithTimeout(t.ctx, t.proxy.config.Waiting.List)
 	defer cancel()
 	var wg sync.WaitGroup
 	for i := range parts {

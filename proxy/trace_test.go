@@ -40,7 +40,7 @@ func tracedRigWith(t *testing.T, env []string, change func(*proxy.Config), serve
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		tracer.Close(ctx)
 	})

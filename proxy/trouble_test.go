@@ -62,8 +62,11 @@ func TestAServerThatHangsDelaysOnlyTheFirstList(t *testing.T) {
 		<-r.Context().Done()
 		return true
 	}
-	r := newRigWith(t, func(c *proxy.Config) { c.Limits = upstream.Limits{Connect: 50 * time.Millisecond} }, up.record("up"), hung.record("hung"))
-	c := r.client("modern", "/mcp", r.token("user", "alice"))
+	r := newRigWith(t, func(c *proxy.Config) { c.Waiting.List = 50 * time.Millisecond }, up.record("up"), hung.record("hung"))
+	token := r.token("user", "alice")
+	alone := r.client("modern", "/mcp/up", token)
+	waitFor(t, func() bool { tools, _, _ := metaOf(t, alone); return tools == 1 }) // however long that takes
+	c := r.client("modern", "/mcp", token)
 	for range 5 {
 		if tools, unavailable, _ := metaOf(t, c); tools != 1 || !slices.Equal(unavailable, []string{"hung"}) {
 			t.Errorf("%d tools, unavailable %v", tools, unavailable)
@@ -77,11 +80,11 @@ func TestAServerThatHangsDelaysOnlyTheFirstList(t *testing.T) {
 // TestAServerThatHangsDelaysNobodyTwice: while the first to ask is still waiting, whoever asks when the deadline is over does not begin to wait anew.
 func TestAServerThatHangsDelaysNobodyTwice(t *testing.T) {
 	hung := startFake(t, "legacy")
-	asked := make(chan struct{}, 16)
-	hung.before = func(_ http.ResponseWriter, r *http.Request, _ seen) bool {
+	asked, over := make(chan struct{}, 16), make(chan struct{})
+	hung.before = func(http.ResponseWriter, *http.Request, seen) bool {
 		asked <- struct{}{}
-		<-r.Context().Done()
-		return true
+		<-over
+		panic(http.ErrAbortHandler)
 	}
 	clock := &fakeClock{at: time.Now()}
 	r := newRigWith(t, func(c *proxy.Config) { c.Now = clock.now }, hung.record("hung"))
@@ -90,7 +93,7 @@ func TestAServerThatHangsDelaysNobodyTwice(t *testing.T) {
 	done := make(chan answer, 1)
 	go func() { done <- first.ask("tools/list", "", "", "") }()
 	<-asked
-	clock.add(5 * time.Second)
+	clock.add(patience) // which is what the first waits
 	if _, unavailable, _ := metaOf(t, second); !slices.Equal(unavailable, []string{"hung"}) {
 		t.Errorf("unavailable: %v", unavailable)
 	}
@@ -99,6 +102,7 @@ func TestAServerThatHangsDelaysNobodyTwice(t *testing.T) {
 		t.Error("the second waited as long as the first")
 	default:
 	}
+	close(over)
 	<-done
 }
 

@@ -18,7 +18,6 @@ const (
 	maxURI     = 4096 // bytes
 	maxWatches = 256  // of one session, and of one subscriptions/listen
 	maxParts   = 256  // sub-resources that wait to be told of; what is more is told as the resource that was subscribed to
-	moveTime   = 2 * time.Second
 )
 
 // watcher is what one client has subscribed to: a legacy session, or one subscriptions/listen of a modern client. It holds what the client has yet to be told, each resource once, for as long as nobody takes it.
@@ -208,7 +207,7 @@ func (w *watcher) follow(ctx context.Context) {
 		defer close(settled)
 		w.settleAside()
 	})
-	timer := time.NewTimer(moveTime)
+	timer := time.NewTimer(w.p.config.Waiting.Move)
 	defer timer.Stop()
 	select {
 	case <-settled:
