@@ -5,11 +5,10 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"mcpsidecar/configstore/kv"
 	"mcpsidecar/configstore/kv/boltkv"
 	"mcpsidecar/configstore/storetest"
+	"mcpsidecar/internal/leak"
 )
 
 func TestMain(m *testing.M) {
@@ -17,7 +16,7 @@ func TestMain(m *testing.M) {
 		child(path)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 func TestContract(t *testing.T) {

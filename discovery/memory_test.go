@@ -10,12 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"mcpsidecar/discovery"
+	"mcpsidecar/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func TestWhatWasFoundIsBelievedForAWhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

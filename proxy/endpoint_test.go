@@ -12,13 +12,14 @@ import (
 	"go.uber.org/goleak"
 
 	"mcpsidecar/configstore"
+	"mcpsidecar/internal/leak"
 	"mcpsidecar/internal/secret"
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
+	leak.Main(m, goleak.IgnoreTopFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreTopFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreTopFunction("internal/poll.runtime_pollWait"))
 }
 
 func newSecret(text string) secret.Value { return secret.New(text) }

@@ -15,9 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	sidecar "mcpsidecar/cmd/mcp-sidecar"
+	"mcpsidecar/internal/leak"
 )
 
 // asSidecar makes the test binary be the program, for tests that kill it.
@@ -27,7 +26,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asSidecar) != "" {
 		os.Exit(sidecar.Run(context.Background(), sidecar.Self()))
 	}
-	goleak.VerifyTestMain(m)
+	leak.Main(m)
 }
 
 // patience is how long a test waits for what must happen; only a broken program takes that long.

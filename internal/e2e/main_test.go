@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"mcpsidecar/internal/e2e/rig"
+	"mcpsidecar/internal/leak"
 )
 
 // patience is how long a test waits for what must happen; only a broken program takes that long.
@@ -33,7 +32,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	built = dir
 	code := m.Run()
-	if err := goleak.Find(); err != nil && code == 0 {
+	if err := leak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

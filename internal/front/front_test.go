@@ -10,15 +10,11 @@ import (
 	"strings"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"mcpsidecar/internal/front"
+	"mcpsidecar/internal/leak"
 )
 
-// A server that closes a connection waits half a second for its client to read what was said, on a goroutine of net/http's.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
-}
+func TestMain(m *testing.M) { leak.Main(m) }
 
 const local = "127.0.0.1:8080"
 

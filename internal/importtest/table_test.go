@@ -142,6 +142,7 @@ var table = map[string]row{
 		theirs: edges{"github.com/prometheus/client_golang": "the registry and the format"},
 	},
 	"internal/outbound": {ours: edges{"internal/rawtcp": "connections that the scheduler does not notice"}},
+	"internal/leak":     {test: true, theirs: edges{"go.uber.org/goleak": "what looks for goroutines"}},
 	"internal/rawtcp":   {never: edges{"net/http": "it moves bytes"}},
 	"internal/trace/tracetest": {
 		test: true,

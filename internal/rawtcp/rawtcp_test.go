@@ -12,13 +12,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/net/nettest"
 
+	"mcpsidecar/internal/leak"
 	"mcpsidecar/internal/rawtcp"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // plain is what package net makes of a connection.
 func plain(c net.Conn) net.Conn { return c }

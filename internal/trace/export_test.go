@@ -72,7 +72,7 @@ func (k *kit) counted(t *testing.T, want map[string]int) {
 }
 
 func (k *kit) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	k.tracer.Close(ctx)
 }

@@ -3,7 +3,7 @@ package trace_test
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"mcpsidecar/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }

@@ -13,13 +13,12 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
+	"mcpsidecar/internal/leak"
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // handler answers one message of a client.
 type handler func(w http.ResponseWriter, r *http.Request, m rpc.Message)

@@ -4,14 +4,13 @@ import (
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"mcpsidecar/configstore/kv"
 	"mcpsidecar/configstore/kv/boltkv"
 	"mcpsidecar/configstore/kv/kvtest"
+	"mcpsidecar/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func TestContract(t *testing.T) {
 	kvtest.Run(t, func(t testing.TB) func() (kv.Engine, error) {

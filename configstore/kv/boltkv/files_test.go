@@ -148,7 +148,7 @@ func TestASecondOpenIsRefusedSoon(t *testing.T) {
 	if !errors.Is(err, boltkv.ErrLocked) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("the error is %v", err)
 	}
-	if waited := time.Since(start); waited > 5*time.Second {
+	if waited := time.Since(start); waited > time.Minute { // of which nobody would say that it is soon, on any machine
 		t.Errorf("it took %s", waited)
 	}
 	fill(t, first)
