@@ -149,7 +149,7 @@ func reported(ctx context.Context, progress *atomic.Int32, c call) int {
 	}
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	for late := time.After(20 * time.Second); progress.Load() < steps; {
+	for late := time.After(patience); progress.Load() < steps; {
 		select {
 		case <-again.C:
 		case <-late:

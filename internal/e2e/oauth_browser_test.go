@@ -29,7 +29,7 @@ func chromium(t *testing.T) context.Context {
 	if path == "" {
 		t.Fatal("there is no Chromium here: .ci/prepare installs it")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.NoSandbox) // with a profile of its own making, which it takes away with the patience that the last of its processes need
 	allocator, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(stop)
 	tab, end := chromedp.NewContext(allocator)
@@ -40,11 +40,21 @@ func chromium(t *testing.T) context.Context {
 	return tab
 }
 
-// evaluate runs a script in the page that a tab shows. A page that is just going away has no answer.
+// evaluate runs a script in the page that a tab shows. A page that is just going away has no answer, so that nobody waits long for one: it can be asked again.
 func evaluate[T any](tab context.Context, script string) (T, error) {
-	ctx, cancel := context.WithTimeout(tab, 5*time.Second)
+	return evaluateWithin[T](tab, 5*time.Second, script)
+}
+
+func evaluateWithin[T any](tab context.Context, limit time.Duration, script string) (T, error) {
+	ctx, cancel := context.WithTimeout(tab, limit)
 	defer cancel()
 	return chromedp.Run(ctx, chromedp.Evaluate[T](script, byUser))
+}
+
+// answers runs a script in a page that is there to stay.
+func answers[T any](t *testing.T, tab context.Context, script string) T {
+	t.Helper()
+	return must[T](t)(evaluateWithin[T](tab, patience, script))
 }
 
 // goTo has a tab leave for an address. That it is there, only what it shows can say.
@@ -85,7 +95,7 @@ func signIn(t *testing.T, tab context.Context, user string) {
 	}
 	press(t, tab, "#continue")
 	shows(t, tab, "#allow")
-	must[bool](t)(evaluate[bool](tab, fmt.Sprintf(`document.querySelector("input[name=login]").value = %q, true`, user+"-at-provider")))
+	answers[bool](t, tab, fmt.Sprintf(`document.querySelector("input[name=login]").value = %q, true`, user+"-at-provider"))
 	press(t, tab, "#allow")
 }
 
@@ -120,7 +130,7 @@ func TestSignInInATab(t *testing.T) {
 		t.Errorf("the call said %+v", said)
 	}
 	// The same link again, and what was in the address of the last page again.
-	callback := must[string](t)(evaluate[string](a.tab, `location.href`))
+	callback := answers[string](t, a.tab, `location.href`)
 	goTo(t, a.tab, callback)
 	repeated := shows(t, a.tab, "#text")
 	goTo(t, a.tab, link)
@@ -152,7 +162,7 @@ func TestSignInInAPopup(t *testing.T) {
 		link := a.linkIn(a.modern("/mcp/docs", token).call("echo", "{}"))
 		goTo(t, a.tab, opener)
 		popups := chromedp.WaitNewTarget(a.tab, func(info *target.Info) bool { return info.OpenerID != "" })
-		must[bool](t)(evaluate[bool](a.tab, fmt.Sprintf(`window.told = []; addEventListener("message", e => told.push([e.origin, e.data.type, e.data.serverID].join(" "))); window.popup = open(%q, "_blank", "popup"); true`, link)))
+		answers[bool](t, a.tab, fmt.Sprintf(`window.told = []; addEventListener("message", e => told.push([e.origin, e.data.type, e.data.serverID].join(" "))); window.popup = open(%q, "_blank", "popup"); true`, link))
 		var id target.ID
 		select {
 		case id = <-popups:
@@ -169,11 +179,15 @@ func TestSignInInAPopup(t *testing.T) {
 			return closed
 		})
 		end()
-		got := must[[]string](t)(evaluate[[]string](a.tab, `told`))
 		want := ""
 		if told {
 			want = a.Base + " mcp-oauth2-complete " + a.id
+			eventually(t, "the page is told", func() bool { // which a window may be quicker to close than
+				heard, _ := evaluate[[]string](a.tab, `told`)
+				return len(heard) > 0
+			})
 		}
+		got := answers[[]string](t, a.tab, `told`)
 		if strings.Join(got, ", ") != want {
 			t.Errorf("the page at %s was told %q, want %q", opener, got, want)
 		}

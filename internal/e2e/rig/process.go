@@ -89,6 +89,9 @@ func Run(ctx context.Context, c Command) (code int, stdout, stderr string, err e
 // startTries is how often a server is started anew, when another program took the port that was free a moment ago.
 const startTries = 3
 
+// startTime is how long anything may take until it listens; only what is broken takes that long.
+const startTime = 2 * time.Minute
+
 // Serve starts a server that is told its port, and returns when the port answers.
 func Serve(ctx context.Context, command func(port string) Command) (*Process, string, error) {
 	var all []error
@@ -131,7 +134,7 @@ func freePort() (string, error) {
 
 // answers waits until somebody listens.
 func answers(ctx context.Context, p *Process, address string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // AdminToken is the token of every sidecar here. It is a canary as well: it must be nowhere but in requests and in the environment.
@@ -55,7 +54,7 @@ func StartSidecar(ctx context.Context, c SidecarConfig) (*Sidecar, error) {
 
 // announced reads where it listens, which is printed before it serves.
 func (s *Sidecar) announced(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	for _, wanted := range []struct {
 		name, path string
