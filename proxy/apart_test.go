@@ -212,11 +212,11 @@ func TestACallThatIsAskedAsideEnds(t *testing.T) {
 	c := r.clientWith("modern", "/mcp", r.token("user", "alice"), ableToAll)
 	in := c.again(askRoots, "").required(t)
 	close(a.stay) // it answers while it is parked
+	<-a.over      // and before there is anything else that it could answer with
 	got := c.again(askRoots, with(in.RequestState, map[string]string{"question": `{"roots":[]}`}))
 	if got.text() != "waited no longer" {
 		t.Errorf("the retry: %s", got.raw.body)
 	}
-	<-a.over
 	a.stay = make(chan struct{})
 	c.again(askRoots, "").required(t)
 	r.proxy.Drain(t.Context())
