@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,9 +36,7 @@ func TestCommandLine(t *testing.T) {
 	if err := os.WriteFile(key, []byte("canary-key-of-a-file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	closed := must[net.Listener](t)(net.Listen("tcp", "127.0.0.1:0"))
-	dead := "http://" + closed.Addr().String() + "/mcp"
-	closed.Close()
+	dead := "http://" + takePort(t) + "/mcp"
 	for _, step := range []struct {
 		args []string
 		code int      // 0: it succeeds and says nothing on stderr; otherwise it says nothing on stdout

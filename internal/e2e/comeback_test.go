@@ -84,12 +84,20 @@ func TestClientsComeBack(t *testing.T) {
 // TestAServerStartedAnewIsInitialisedAlone: a server of others forgets its sessions, and clients, whose sessions stay, notice nothing; nor do they when the sidecar is started anew after that.
 func TestAServerStartedAnewIsInitialisedAlone(t *testing.T) {
 	binary := must[string](t)(everythingBinary())
-	ctx := context.WithoutCancel(t.Context())
-	first, address, err := rig.GoSDK(ctx, binary, false)
-	if err != nil {
-		t.Fatal(err)
+	address := takePort(t)
+	server := func() *rig.Process {
+		p := must[*rig.Process](t)(rig.Start(context.WithoutCancel(t.Context()), rig.Command{Path: binary, Args: []string{"-http=" + address, "-stateless=false"}}))
+		t.Cleanup(p.Kill)
+		eventually(t, "the server is there", func() bool {
+			response, err := http.Get("http://" + address + "/")
+			if err == nil {
+				response.Body.Close()
+			}
+			return err == nil
+		})
+		return p
 	}
-	defer first.Kill()
+	first := server()
 	other := startFake(t, legacyOnly)
 	s := start(t)
 	s.register("sdk", "http://"+address+"/")
@@ -107,19 +115,7 @@ func TestAServerStartedAnewIsInitialisedAlone(t *testing.T) {
 	ask("before")
 	opened := len(other.of("initialize"))
 	first.Kill()
-	_, port, _ := strings.Cut(address, ":")
-	second, err := rig.Start(ctx, rig.Command{Path: binary, Args: []string{"-http=127.0.0.1:" + port, "-stateless=false"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer second.Kill()
-	eventually(t, "the server is back", func() bool {
-		response, err := http.Get("http://" + address + "/")
-		if err == nil {
-			response.Body.Close()
-		}
-		return err == nil
-	})
+	server()
 	ask("after the server was started anew")
 	if n := len(other.of("initialize")); n != opened {
 		t.Errorf("the other server was initialised %d times more", n-opened)

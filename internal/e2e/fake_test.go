@@ -51,9 +51,12 @@ type heard struct {
 }
 
 // startFake starts a server with the tools echo, steps and wipe.
-func startFake(t testing.TB, kind string) *fake {
+func startFake(t testing.TB, kind string) *fake { return startFakeAt(t, "127.0.0.1:0", kind) }
+
+func startFakeAt(t testing.TB, address, kind string) *fake {
+	t.Helper()
 	f := &fake{kind: kind, fresh: time.Second, list: toolNamed("echo") + "," + toolNamed("steps") + "," + toolNamed("wipe")}
-	f.Server = httptest.NewServer(f)
+	f.serveAt(t, address)
 	t.Cleanup(func() {
 		f.CloseClientConnections()
 		f.Close()
@@ -161,8 +164,13 @@ func (f *fake) needsSession() {
 // again starts it anew at its address, without its memory.
 func (f *fake) again(t *testing.T, address string) {
 	t.Helper()
-	listener := must[net.Listener](t)(net.Listen("tcp", address))
 	f.needsSession()
+	f.serveAt(t, address)
+}
+
+func (f *fake) serveAt(t testing.TB, address string) {
+	t.Helper()
+	listener := must[net.Listener](t)(net.Listen("tcp", address))
 	f.Server = httptest.NewUnstartedServer(f)
 	f.Listener.Close()
 	f.Listener = listener

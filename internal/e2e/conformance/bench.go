@@ -102,6 +102,9 @@ func (b *bench) column(ctx context.Context, upstream Upstream, selection Selecti
 		if err != nil {
 			return nil, err
 		}
+		if err := b.sidecar.Meet(ctx, id); err != nil {
+			return nil, err
+		}
 		defer b.sidecar.API(context.WithoutCancel(ctx), http.MethodDelete, "/servers/"+id, nil, nil) // where it fails the next run has a server too many, and no other harm
 		place, close, err := column.place(ctx, b, slug)
 		if err != nil {

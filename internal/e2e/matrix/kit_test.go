@@ -81,7 +81,10 @@ func (k *kit) register(t testing.TB, slug string, s served, url string) string {
 	if s.transport != "" {
 		fields["transport"] = s.transport
 	}
-	must[string](t)(k.sidecar.Register(t.Context(), slug, url, fields))
+	id := must[string](t)(k.sidecar.Register(t.Context(), slug, url, fields))
+	if err := k.sidecar.Meet(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
 	return k.sidecar.Base + "/mcp/" + slug
 }
 

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -86,50 +85,27 @@ func Run(ctx context.Context, c Command) (code int, stdout, stderr string, err e
 	return p.command.ProcessState.ExitCode(), p.Stdout.String(), p.Stderr.String(), nil
 }
 
-// startTries is how often a server is started anew, when another program took the port that was free a moment ago.
-const startTries = 3
-
 // startTime is how long anything may take until it listens; only what is broken takes that long.
 const startTime = 2 * time.Minute
 
 // Serve starts a server that is told its port, and returns when the port answers.
 func Serve(ctx context.Context, command func(port string) Command) (*Process, string, error) {
-	var all []error
-	for range startTries {
-		p, address, err := serve(ctx, command)
-		if err == nil {
-			return p, address, nil
-		}
-		all = append(all, err)
-	}
-	return nil, "", errors.Join(all...)
-}
-
-func serve(ctx context.Context, command func(port string) Command) (*Process, string, error) {
-	port, err := freePort()
+	taken, address, err := TakePort()
 	if err != nil {
 		return nil, "", err
 	}
+	defer taken.Close() // it is the server's by then
+	_, port, _ := strings.Cut(address, ":")
 	c := command(port)
 	p, err := Start(ctx, c)
 	if err != nil {
 		return nil, "", err
 	}
-	address := net.JoinHostPort("127.0.0.1", port)
 	if err := answers(ctx, p, address); err != nil {
 		p.Kill()
 		return nil, "", fmt.Errorf("%s %s: %w\n%s\n%s", c.Path, strings.Join(c.Args, " "), err, p.Stdout, p.Stderr)
 	}
 	return p, address, nil
-}
-
-func freePort() (string, error) {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer listener.Close()
-	return strconv.Itoa(listener.Addr().(*net.TCPAddr).Port), nil
 }
 
 // answers waits until somebody listens.

@@ -132,6 +132,11 @@ func (s *Sidecar) Register(ctx context.Context, slug, url string, more Fields) (
 	return made.ID, err
 }
 
+// Meet has the sidecar get to know a server. A client that says hello waits for that only a moment, and is then told what there is without it.
+func (s *Sidecar) Meet(ctx context.Context, id string) error {
+	return s.API(ctx, http.MethodGet, "/servers/"+id+"/tools", nil, nil)
+}
+
 // Mint mints a token of a user, with more fields, and returns its text.
 func (s *Sidecar) Mint(ctx context.Context, user string, more Fields) (string, error) {
 	fields := Fields{"name": "test", "role": "user", "user": user}
