@@ -135,17 +135,17 @@ func (m Merge) Owner(key string) (owner *List, more bool) {
 	return owner, false
 }
 
-// Matching returns the one list of templates that has one for a URI; nil if none has, or several have.
+// Matching returns the one list of templates that has one for a URI; nil if none has, or several have. Where the budget does not suffice to know, none has: a server could use it up and then be the only one that was asked.
 func (m Merge) Matching(uri string) (owner *List) {
 	left := matchBudget
 	for _, l := range m.Lists {
-		if !l.match(uri, &left) {
-			continue
-		}
-		if owner != nil {
+		found := l.match(uri, &left)
+		if left < 0 || found && owner != nil {
 			return nil
 		}
-		owner = l
+		if found {
+			owner = l
+		}
 	}
 	return owner
 }

@@ -92,6 +92,22 @@ func TestHostileTemplates(t *testing.T) {
 	}
 }
 
+// TestTheBudgetGivesNobodyTheURIsOfOthers: a server whose templates use up what may be spent is not the only one that matches because the others were not asked.
+func TestTheBudgetGivesNobodyTheURIsOfOthers(t *testing.T) {
+	uri, costly := "x://"+strings.Repeat("a", 2000), "x://{+a}"+strings.Repeat("b", 1000)
+	var greedy []string
+	for i := range 8 { // all of the budget but what is less than one more takes
+		greedy = append(greedy, costly+strings.Repeat("c", i))
+	}
+	a, b := read(surface.Templates, "a", append(greedy, "x://{a}")...), read(surface.Templates, "b", costly, "x://{b}")
+	for _, lists := range [][]*surface.List{{a}, {b}, {a, b}, {b, a}} {
+		got := surface.Merge{Kind: surface.Templates, Lists: lists, Whole: true}.Matching(uri)
+		if alone := len(lists) == 1; alone != (got != nil) {
+			t.Errorf("of %d servers that have a template for a URI, one gets it: %v", len(lists), got != nil)
+		}
+	}
+}
+
 // FuzzTemplates: whatever a template expands to, by somebody else's reading of RFC 6570, it matches.
 func FuzzTemplates(f *testing.F) {
 	for _, seed := range []string{"file:///{path}", "a://{+b}/{c}", "a{/x*}{?q*,r}{&s}", "a{.x}{;y,z}{#w}", "a{x:3}b{y}", "%41{x}", "ü{x}"} {
