@@ -1,6 +1,8 @@
 package credential_test
 
 import (
+	"context"
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -124,6 +126,31 @@ func TestRevocationProvesTheClient(t *testing.T) {
 	public.disconnect("alice")
 	if r := public.provider.requests[1]; r.auth != "" || r.form.Get("client_id") != "client-1" {
 		t.Errorf("a public client: %q, %q", r.auth, r.form.Get("client_id"))
+	}
+}
+
+// An admin gives the server another provider, and a secret for that, right when a user has disconnected: the one before must not be shown it.
+func TestRevocationKnowsNoSecretOfAnotherProvider(t *testing.T) {
+	w := newWorld(t)
+	w.configure(nil)
+	w.connect("alice")
+	before := w.provider.total()
+	w.meanwhile.Store(new(func() {
+		if err := w.edit(func(s *configstore.Server) {
+			s.OAuth2Issuer, s.OAuth2ClientSecret = "https://as2.example", secret.New("of-another-provider")
+		}); err != nil {
+			t.Error(err)
+		}
+	}))
+	w.disconnect("alice")
+	if w.provider.total() == before {
+		t.Fatal("nothing was revoked")
+	}
+	for _, r := range w.provider.requests[before:] {
+		sent, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(r.auth, "Basic "))
+		if err != nil || strings.Contains(string(sent)+r.form.Encode(), "of-another-provider") {
+			t.Errorf("%s was shown the secret of another provider (%v)", r.path, err)
+		}
 	}
 }
 
@@ -252,6 +279,38 @@ func TestATokenGoesNowhereElse(t *testing.T) {
 		t.Errorf("a renamed one got %q, %v", got.Reveal(), err)
 	}
 	w.has("alice", "access-1")
+}
+
+// meanwhile is a locker under which something happens right before the lock of a grant is given.
+type meanwhile struct {
+	credential.LocalLocker
+	happens func()
+}
+
+func (m *meanwhile) Lock(ctx context.Context, name string) (func(), error) {
+	if happens := m.happens; happens != nil && strings.HasPrefix(name, "grant/") {
+		m.happens = nil
+		happens()
+	}
+	return m.LocalLocker.Lock(ctx, name)
+}
+
+// A call that was refused waits for a new token while an admin moves the server and the user connects there: what the user has then is not for the place where the call is.
+func TestATokenForAnotherAddressIsNotForACallUnderWay(t *testing.T) {
+	locker := &meanwhile{}
+	w := newWorld(t, func(_ *world, c *credential.Config) { c.Locker = locker })
+	w.connect("alice")
+	refused := w.has("alice", "access-1")
+	locker.happens = func() {
+		moved, err := w.store.UpdateServer(t.Context(), w.server.ID, func(s *configstore.Server) error { s.URL = "https://moved.example/mcp"; return nil })
+		if err != nil {
+			t.Error(err)
+		}
+		w.connectTo(moved, "alice")
+	}
+	if got, err := w.token("alice", refused); err == nil {
+		t.Errorf("the old address got %q", got.Reveal())
+	}
 }
 
 // O-21, A-04

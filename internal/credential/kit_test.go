@@ -229,6 +229,7 @@ type world struct {
 	server    configstore.Server
 	log       *bytes.Buffer
 	changed   atomic.Pointer[atomic.Int32] // counts connections that began or ended, if it is there
+	meanwhile atomic.Pointer[func()]       // runs once, when a connection begins or ends
 	results   []credential.Result
 	mu        sync.Mutex // guards results
 }
@@ -272,6 +273,9 @@ func newWorld(t testing.TB, options ...option) *world {
 	config.Changed = func(string, string) {
 		if count := w.changed.Load(); count != nil {
 			count.Add(1)
+		}
+		if meanwhile := w.meanwhile.Swap(nil); meanwhile != nil {
+			(*meanwhile)()
 		}
 	}
 	for _, option := range options {

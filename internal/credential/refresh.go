@@ -210,10 +210,10 @@ func refreshForm(grant configstore.Grant) url.Values {
 	return form
 }
 
-// clientOf is who a grant was given to. A configured client's secret is the server's present one, which an admin may have changed.
+// clientOf is who a grant was given to. A configured client's secret is the server's present one, which an admin may have changed; not that of a server that has another provider by now.
 func clientOf(grant configstore.Grant, server configstore.Server) client {
 	who := client{id: grant.ClientID, secret: grant.ClientSecret, method: grant.AuthMethod}
-	if server.OAuth2ClientID != "" && server.OAuth2ClientID == grant.ClientID {
+	if server.OAuth2ClientID != "" && server.OAuth2ClientID == grant.ClientID && server.OAuthBinding() == grant.Binding {
 		who.secret = server.OAuth2ClientSecret
 	}
 	return who

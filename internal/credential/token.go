@@ -36,7 +36,7 @@ func (b *Broker) obtain(ctx context.Context, k key, server *configstore.Server, 
 	case h.header.IsZero(), now.Before(h.refused):
 		return secret.Value{}, ErrNeedsReauth
 	case !refused.IsZero() && h.header.Equal(refused):
-		return b.replace(ctx, k, h)
+		return b.replace(ctx, k, server, h)
 	case h.refreshAt.IsZero() || now.Before(h.refreshAt):
 		return h.header, nil
 	case h.valid(now):
@@ -55,7 +55,7 @@ func (b *Broker) obtain(ctx context.Context, k key, server *configstore.Server, 
 }
 
 // replace gets another token in place of one that the server refused.
-func (b *Broker) replace(ctx context.Context, k key, h *held) (secret.Value, error) {
+func (b *Broker) replace(ctx context.Context, k key, server *configstore.Server, h *held) (secret.Value, error) {
 	if h.grant.RefreshToken.IsZero() {
 		b.believeRefused(k, h)
 		return secret.Value{}, ErrNeedsReauth
@@ -64,18 +64,11 @@ func (b *Broker) replace(ctx context.Context, k key, h *held) (secret.Value, err
 	if f == nil {
 		return secret.Value{}, err
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return secret.Value{}, ctx.Err()
-	}
-	switch {
-	case f.err != nil:
-		return secret.Value{}, f.err
-	case f.held.header.Equal(h.header):
+	header, err := f.wait(ctx, server)
+	if err == nil && header.Equal(h.header) {
 		return secret.Value{}, ErrUnavailable
 	}
-	return f.held.header, nil
+	return header, err
 }
 
 // believeRefused makes the calls of the next while ask for a sign-in at once, instead of trying out again a token that was refused and that nothing can replace.
