@@ -19,7 +19,11 @@ type plan struct {
 // Discover finds out how users sign in to a server, registers us there if need be, and stores nothing: for a server that is about to be created. Store what it returns (PutRegistration) once the
 // server is there; if that is forgotten, the first connect does it all again. Errors wrap ErrDiscovery and a *discovery.Failure, whose words are for admins.
 func (b *Broker) Discover(ctx context.Context, server configstore.Server) (configstore.Registration, error) {
-	p, err := b.plan(ctx, server, configstore.Registration{}, b.discovery.Discover)
+	metadata, err := findOut(ctx, server, b.discovery.Discover)
+	if err != nil {
+		return configstore.Registration{}, err
+	}
+	p, err := b.plan(ctx, server, metadata, configstore.Registration{})
 	return p.registration, err
 }
 
@@ -35,18 +39,59 @@ func (b *Broker) Rediscover(ctx context.Context, serverID string) (configstore.R
 
 type discover func(context.Context, discovery.Server) (discovery.Metadata, error)
 
-// prepare makes the plan for a stored server and stores what is new in it. Two at the same time register once.
+// findOut asks how users sign in to a server.
+func findOut(ctx context.Context, server configstore.Server, find discover) (discovery.Metadata, error) {
+	if server.AuthType != configstore.AuthOAuth2 {
+		return discovery.Metadata{}, ErrNotOAuth2
+	}
+	metadata, err := find(ctx, discovery.Server{
+		URL: server.URL, PinnedIssuer: server.OAuth2Issuer,
+		AuthorizationURL: server.OAuth2AuthURL, TokenURL: server.OAuth2TokenURL, RevocationURL: server.OAuth2RevocationURL,
+	})
+	if err != nil {
+		return discovery.Metadata{}, discoveryError(err)
+	}
+	return metadata, nil
+}
+
+// prepare makes the plan for a stored server and stores what is new in it. Two at the same time register once. The server is asked before, without the lock: those who ask at the same time share one answer, and one
+// who asks again and again holds up nobody.
 func (b *Broker) prepare(ctx context.Context, server configstore.Server, find discover) (plan, error) {
+	before, err := b.registration(ctx, server.ID)
+	if err != nil {
+		return plan{}, err
+	}
+	metadata, err := findOut(ctx, server, find)
+	if err != nil {
+		return plan{}, err
+	}
 	unlock, err := b.locker.Lock(ctx, "registration/"+server.ID)
 	if err != nil {
 		return plan{}, err
 	}
 	defer unlock()
-	known, err := b.store.Registration(ctx, server.ID)
-	if err != nil && !errors.Is(err, configstore.ErrNotFound) {
+	known, err := b.registration(ctx, server.ID)
+	if err == nil && !same(known, before) { // somebody may have found out something newer, which is remembered
+		metadata, err = findOut(ctx, server, b.discovery.Discover)
+	}
+	if err != nil {
 		return plan{}, err
 	}
-	p, err := b.plan(ctx, server, known, find)
+	return b.settleOn(ctx, server, metadata, known)
+}
+
+// registration is what is known of who we are at a server's provider; nothing, if we are nobody yet.
+func (b *Broker) registration(ctx context.Context, serverID string) (configstore.Registration, error) {
+	known, err := b.store.Registration(ctx, serverID)
+	if errors.Is(err, configstore.ErrNotFound) {
+		return configstore.Registration{}, nil
+	}
+	return known, err
+}
+
+// settleOn makes the plan and stores what is new in it. The caller holds the lock of the server's registration.
+func (b *Broker) settleOn(ctx context.Context, server configstore.Server, metadata discovery.Metadata, known configstore.Registration) (plan, error) {
+	p, err := b.plan(ctx, server, metadata, known)
 	if err != nil || same(p.registration, known) {
 		return p, err
 	}
@@ -60,17 +105,7 @@ func (b *Broker) prepare(ctx context.Context, server configstore.Server, find di
 	return p, err
 }
 
-func (b *Broker) plan(ctx context.Context, server configstore.Server, known configstore.Registration, find discover) (plan, error) {
-	if server.AuthType != configstore.AuthOAuth2 {
-		return plan{}, ErrNotOAuth2
-	}
-	metadata, err := find(ctx, discovery.Server{
-		URL: server.URL, PinnedIssuer: server.OAuth2Issuer,
-		AuthorizationURL: server.OAuth2AuthURL, TokenURL: server.OAuth2TokenURL, RevocationURL: server.OAuth2RevocationURL,
-	})
-	if err != nil {
-		return plan{}, discoveryError(err)
-	}
+func (b *Broker) plan(ctx context.Context, server configstore.Server, metadata discovery.Metadata, known configstore.Registration) (plan, error) {
 	r, err := b.whoWeAre(ctx, server, metadata, known)
 	if err != nil {
 		return plan{}, err

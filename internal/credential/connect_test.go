@@ -1,6 +1,7 @@
 package credential_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mcpsidecar/configstore"
@@ -278,6 +280,47 @@ func TestManyConnectsRegisterOnce(t *testing.T) {
 	}
 }
 
+// waiting is a directory in which everybody waits who asks anew.
+type waiting struct {
+	*directory
+	until chan struct{}
+}
+
+func (d *waiting) Rediscover(ctx context.Context, server discovery.Server) (discovery.Metadata, error) {
+	select {
+	case <-d.until:
+		return d.directory.Rediscover(ctx, server)
+	case <-ctx.Done():
+		return discovery.Metadata{}, ctx.Err()
+	}
+}
+
+// Whoever is connected has the server asked anew by signing in again. However often that happens, it is nobody else's wait.
+func TestNobodyWaitsForTheQuestionsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until := make(chan struct{})
+		w := newWorld(t, func(w *world, c *credential.Config) { c.Discovery = &waiting{w.directory, until} })
+		defer w.close()
+		w.connect("alice")
+		var again sync.WaitGroup
+		for range 10 {
+			again.Go(func() {
+				if _, err := w.broker.Connect(t.Context(), credential.Start{ServerID: w.server.ID, User: "alice"}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := w.broker.Connect(ctx, credential.Start{ServerID: w.server.ID, User: "bob"}); err != nil {
+			t.Errorf("bob has to wait for alice: %v", err)
+		}
+		close(until)
+		again.Wait()
+	})
+}
+
 func TestConnectFailures(t *testing.T) {
 	w := newWorld(t)
 	failure := &discovery.Failure{Step: "looking", Err: discovery.ErrNoOAuth, Remedy: "none"}
@@ -471,5 +514,14 @@ func TestStepUpOfAKnownClient(t *testing.T) {
 	b := w.begin(credential.Start{ServerID: w.server.ID, User: "alice", Scopes: []string{"write"}})
 	if b.query.Get("client_id") != "configured" || w.directory.registered != 0 {
 		t.Errorf("%s, registered %d times", b.query.Get("client_id"), w.directory.registered)
+	}
+}
+
+func TestABrokerNeedsAClientForStrangers(t *testing.T) {
+	w := newWorld(t)
+	for what, client := range map[string]*http.Client{"none": nil, "one that dials freely": {}} {
+		if _, err := credential.New(credential.Config{Store: w.store, Discovery: w.directory, HTTP: client, PublicURL: public}); err == nil {
+			t.Errorf("it takes %s", what)
+		}
 	}
 }
