@@ -86,8 +86,11 @@ type Broker struct {
 
 // New returns a Broker and starts to follow the store.
 func New(config Config) (*Broker, error) {
-	if config.Store == nil || config.Discovery == nil || config.HTTP == nil {
-		return nil, errors.New("the broker needs a store, discovery and an HTTP client")
+	if config.Store == nil || config.Discovery == nil {
+		return nil, errors.New("the broker needs a store and discovery")
+	}
+	if config.HTTP == nil || config.HTTP.Transport == nil { // one without a transport of its own dials anything, by way of whatever the environment says
+		return nil, errors.New("the broker needs the HTTP client for strangers")
 	}
 	public, err := url.Parse(config.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" || public.RawQuery != "" || public.Fragment != "" || public.User != nil {

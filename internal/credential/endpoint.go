@@ -45,9 +45,6 @@ func (b *Broker) ask(ctx context.Context, endpoint string, who client, form url.
 	ctx, cancel := context.WithTimeout(ctx, b.requestTimeout)
 	defer cancel()
 	sieve := &sieve{next: b.http.Transport}
-	if sieve.next == nil {
-		sieve.next = http.DefaultTransport
-	}
 	config := clientcredentials.Config{
 		ClientID: who.id, ClientSecret: who.secret.Reveal(), TokenURL: endpoint, EndpointParams: form, AuthStyle: who.style(),
 	}

@@ -224,8 +224,9 @@ func TestCookiesAreNotKept(t *testing.T) {
 }
 
 func TestNew(t *testing.T) {
+	guarded := &http.Client{Transport: &http.Transport{}}
 	for _, url := range []string{"", "x", "ftp://x", "http://", "http://user:secret@x", "http://x\x00", "://secret"} {
-		_, err := upstream.New(upstream.Config{Slug: "fake", URL: url, Client: http.DefaultClient})
+		_, err := upstream.New(upstream.Config{Slug: "fake", URL: url, Client: guarded})
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", url, err)
 		}
@@ -233,7 +234,10 @@ func TestNew(t *testing.T) {
 	if _, err := upstream.New(upstream.Config{URL: "http://x"}); err == nil {
 		t.Error("it does without a client")
 	}
-	if _, err := upstream.New(upstream.Config{URL: "http://x", Client: http.DefaultClient, Limits: upstream.Limits{Call: -1}}); err == nil {
+	if _, err := upstream.New(upstream.Config{URL: "http://x", Client: http.DefaultClient}); err == nil {
+		t.Error("it takes a client that dials freely")
+	}
+	if _, err := upstream.New(upstream.Config{URL: "http://x", Client: guarded, Limits: upstream.Limits{Call: -1}}); err == nil {
 		t.Error("it takes negative limits")
 	}
 }

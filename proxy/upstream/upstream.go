@@ -26,7 +26,7 @@ type Config struct {
 	Slug    string // for errors and logs
 	URL     string
 	SSE     bool         // the 2024-11-05 transport; otherwise streamable HTTP
-	Client  *http.Client // guarded; required. Only its Transport is used: redirects, cookies and Timeout have no part in it
+	Client  *http.Client // guarded; required, with a Transport. Only that is used: redirects, cookies and Timeout have no part in it
 	Limits  Limits
 	Name    string             // how we introduce ourselves where no client info is passed on; empty: mcp-sidecar
 	Version string             // empty: 0
@@ -94,8 +94,8 @@ func New(cfg Config) (*Server, error) {
 	if (endpoint.Scheme != "http" && endpoint.Scheme != "https") || endpoint.Host == "" || endpoint.User != nil {
 		return nil, fmt.Errorf("the URL of server %q must be http or https, with a host and without user information", cfg.Slug)
 	}
-	if cfg.Client == nil {
-		return nil, errors.New("an upstream server needs an HTTP client")
+	if cfg.Client == nil || cfg.Client.Transport == nil { // one without a transport of its own dials anything, by way of whatever the environment says
+		return nil, errors.New("an upstream server needs the HTTP client for strangers")
 	}
 	if l := cfg.Limits; l.Message < 0 || l.Connect < 0 || l.Call < 0 || l.Total < 0 || l.Idle < 0 || l.Pages < 0 {
 		return nil, fmt.Errorf("the limits of server %q must not be negative", cfg.Slug)
@@ -109,9 +109,6 @@ func New(cfg Config) (*Server, error) {
 		agent:     []string{cfg.Name + "/" + cfg.Version},
 		ourselves: implementation(cfg.Name, cfg.Version),
 		conns:     map[*Conn]struct{}{},
-	}
-	if s.transport == nil {
-		s.transport = http.DefaultTransport
 	}
 	s.breaker = newBreaker(s)
 	return s, nil
