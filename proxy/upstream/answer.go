@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"bytes"
 	"compress/flate"
 	"compress/gzip"
 	"errors"
@@ -35,6 +36,10 @@ func (e *Exchange) refused(response *http.Response) (*Failure, retry) {
 	m, err := rpc.Read(buffer.Bytes())
 	isError := err == nil && m.Kind == rpc.ErrorResponse
 	again := e.misunderstood(response.StatusCode, m, buffer.Bytes(), isError)
+	if again == sessionLost && !e.certainlyLost(response.StatusCode, m) {
+		e.conn.forget(e.link) // whoever comes next has a new one
+		again = noRetry
+	}
 	if again == noRetry && isError && e.isOurs(m) && (response.StatusCode < 500 || !withoutID(m.ID)) {
 		e.buffer, e.ready = buffer, &m
 		return nil, noRetry
@@ -74,6 +79,11 @@ func (e *Exchange) misunderstood(status int, m rpc.Message, text []byte, isError
 		return sessionLost
 	}
 	return noRetry
+}
+
+// certainlyLost says whether a refusal that speaks of a session means that the request did not run. With 400 and the id of the request it may as well be what running it came to: some tools have sessions of their own.
+func (e *Exchange) certainlyLost(status int, m rpc.Message) bool {
+	return status == http.StatusNotFound || e.call.Idempotent || !bytes.Equal(m.ID, e.id)
 }
 
 // open prepares to read a successful response.

@@ -139,14 +139,17 @@ func TestForgottenSession(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		says    handler
-		renewed bool
+		renewed bool // and the call made again
+		later   bool // the next call has a new session
 	}{
-		{"404", status(404, "session not found"), true},
-		{"404 as JSON-RPC", refusal(404, "null", `{"code":-32001,"message":"Session not found"}`), true},
-		{"404 with our id", refusal(404, "", `{"code":-32001,"message":"Session not found"}`), true},
-		{"400 that speaks of a session", refusal(400, "null", `{"code":-32000,"message":"Bad Request: No valid session ID provided"}`), true},
-		{"400 that does not", refusal(400, "null", `{"code":-32602,"message":"the arguments are wrong"}`), false},
-		{"404 for a method that is not known", refusal(404, "", `{"code":-32601,"message":"no"}`), false},
+		{"404", status(404, "session not found"), true, false},
+		{"404 as JSON-RPC", refusal(404, "null", `{"code":-32001,"message":"Session not found"}`), true, false},
+		{"404 with our id", refusal(404, "", `{"code":-32001,"message":"Session not found"}`), true, false},
+		{"400 that speaks of a session", refusal(400, "null", `{"code":-32000,"message":"Bad Request: No valid session ID provided"}`), true, false},
+		{"400 with an id of the server's own", refusal(400, `"server-error"`, `{"code":-32600,"message":"Bad Request: No valid session ID provided"}`), true, false},
+		{"400 that does not", refusal(400, "null", `{"code":-32602,"message":"the arguments are wrong"}`), false, false},
+		{"400 with our id, so that it may have run", refusal(400, "", `{"code":-32000,"message":"the session of the account was closed"}`), false, true},
+		{"404 for a method that is not known", refusal(404, "", `{"code":-32601,"message":"no"}`), false, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server := sessions(legacyServer(nil))
@@ -165,7 +168,9 @@ func TestForgottenSession(t *testing.T) {
 			if want := map[bool]int{true: 2, false: 1}[tt.renewed]; server.count("initialize") != want || server.count("tools/call") != want {
 				t.Errorf("the server heard %q", server.heard)
 			}
-			mustAnswer(t, c.Conn)
+			if m = mustAnswer(t, c.Conn); (string(m.Result) == `{"session":2}`) != (tt.renewed || tt.later) {
+				t.Errorf("the next one got %s%s", m.Result, m.Error)
+			}
 		})
 	}
 }

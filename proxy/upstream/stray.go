@@ -140,19 +140,24 @@ func (e *Exchange) endStrays() {
 	}
 	close(s.more)
 	if s.first != nil {
-		e.conn.decline(s.first.link, s.first.message.ID)
+		e.conn.leftOver(*s.first)
 	}
 	e.conn.mu.Lock() // whoever leaves something holds it
 	defer e.conn.mu.Unlock()
 	for {
 		select {
 		case left := <-s.inbox:
-			if left.message.Kind == rpc.Request {
-				e.conn.decline(left.link, left.message.ID)
-			}
+			e.conn.leftOver(left)
 		default:
 			return
 		}
+	}
+}
+
+// leftOver deals with a stray that nobody has taken: a question is declined, and what was told is told to nobody.
+func (c *Conn) leftOver(s stray) {
+	if s.message.Kind == rpc.Request {
+		c.decline(s.link, s.message.ID)
 	}
 }
 

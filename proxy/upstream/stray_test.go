@@ -153,6 +153,22 @@ func TestAStrayOfNobody(t *testing.T) {
 	}
 }
 
+// TestNobodyRepliesToWhatIsTold: a call that ends before it has heard of a log message has nothing to decline.
+func TestNobodyRepliesToWhatIsTold(t *testing.T) {
+	a := newAsider()
+	t.Run("a call that is given up", func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		made := a.do(t, ctx, a.heard(t, true))
+		a.say <- `{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"x"}}`
+		e := <-made
+		leave()
+		e.Close()
+	}) // at its end everything has been said
+	if len(a.replies) > 0 {
+		t.Errorf("the server was replied to %+v", <-a.replies)
+	}
+}
+
 // TestAStrayIsTheLastCallsOfOneClient, and who closes that call without a word has it declined.
 func TestAStrayIsTheLastCallsOfOneClient(t *testing.T) {
 	a := newAsider()
