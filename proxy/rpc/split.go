@@ -3,6 +3,8 @@ package rpc
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"math"
 	"math/bits"
 )
 
@@ -12,6 +14,9 @@ type Member struct {
 	Raw   []byte // the name as it was written, with its quotes; AppendObject writes Name where it is nil
 	Value []byte
 }
+
+// ErrTooMany says that an array has more elements than were asked for.
+var ErrTooMany = errors.New("the array has too many elements")
 
 // cursor walks over text that was accepted already. It does not look into values; whatever the text, it stays in bounds and moves forward.
 type cursor struct {
@@ -113,11 +118,19 @@ func Find(object []byte, name string) []byte {
 
 // Elements splits an array that was already accepted.
 func Elements(dst [][]byte, array []byte) ([][]byte, error) {
+	return ElementsUpTo(dst, array, math.MaxInt)
+}
+
+// ElementsUpTo does the same for arrays of strangers, of which the smallest elements take ten times their room once they are apart: dst never gets longer than most, and ErrTooMany says that it would have.
+func ElementsUpTo(dst [][]byte, array []byte, most int) ([][]byte, error) {
 	c := begin(array, '[')
 	for first := true; c.more(first, ']'); first = false {
 		value := c.value()
 		if c.bad {
 			break
+		}
+		if len(dst) >= most {
+			return dst, ErrTooMany
 		}
 		dst = append(dst, value)
 	}

@@ -42,6 +42,18 @@ func TestMembersAppends(t *testing.T) {
 	}
 }
 
+func TestElementsHaveAnEnd(t *testing.T) {
+	for most, want := range map[int]error{0: rpc.ErrTooMany, 2: rpc.ErrTooMany, 3: nil, 4: nil} {
+		elements, err := rpc.ElementsUpTo(nil, []byte(`[1, {"a":[2,3]}, "," ]`), most)
+		if err != want || len(elements) != min(most, 3) {
+			t.Errorf("%d at most: %q, %v", most, elements, err)
+		}
+	}
+	if _, err := rpc.ElementsUpTo(nil, []byte(`[1,`), 1); !errors.Is(err, rpc.ErrSyntax) {
+		t.Errorf("half an array: %v", err)
+	}
+}
+
 func TestElements(t *testing.T) {
 	for _, c := range []struct{ array, want string }{
 		{`[]`, ``},

@@ -102,7 +102,7 @@ func (e *Exchange) open(response *http.Response) *Failure {
 		e.source.r = unzipped
 		response.ContentLength = -1
 	default:
-		return e.conn.server.malformed(true, "the answer has the content encoding %q, which was not asked for", encoding)
+		return e.conn.server.malformed(true, "the answer has the content encoding %.64q, which was not asked for", encoding)
 	}
 	if mediaType(response.Header.Get("Content-Type")) == "text/event-stream" {
 		e.streamed = true // its first byte may be long in coming

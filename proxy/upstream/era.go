@@ -125,15 +125,14 @@ func (c *Conn) judgeDiscovery(result []byte) (*known, *Failure) {
 	if versions == nil || versions[0] != '[' {
 		return &known{era: Legacy}, nil
 	}
-	info := Info{Era: Modern, Version: modernVersion, Capabilities: clone(find(result, "capabilities"))}
-	info.ServerInfo = clone(find(find(result, "_meta"), "io.modelcontextprotocol/serverInfo"))
-	info.Instructions, _ = rpc.String(find(result, "instructions"))
+	info := Info{Era: Modern, Version: modernVersion, Capabilities: said(find(result, "capabilities"))}
+	info.ServerInfo = said(find(find(result, "_meta"), "io.modelcontextprotocol/serverInfo"))
 	return c.server.choose(versions, info)
 }
 
 // choose picks from the versions that a server names: the modern one if it is there, else any that initialize can agree on.
 func (s *Server) choose(supported []byte, info Info) (*known, *Failure) {
-	elements, err := rpc.Elements(nil, orEmpty(supported))
+	elements, err := rpc.ElementsUpTo(nil, orEmpty(supported), maxElements)
 	if err != nil {
 		return &known{era: Legacy}, nil
 	}

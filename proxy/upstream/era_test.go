@@ -3,6 +3,7 @@ package upstream_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -117,10 +118,24 @@ func TestInfo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info.Version != tt.version || info.Instructions != "be nice" || string(info.Capabilities) != `{"tools":{}}` || string(info.ServerInfo) != `{"name":"fake","version":"1"}` {
+			if info.Version != tt.version || string(info.Capabilities) != `{"tools":{}}` || string(info.ServerInfo) != `{"name":"fake","version":"1"}` {
 				t.Errorf("got %+v, with %s and %s", info, info.Capabilities, info.ServerInfo)
 			}
 		})
+	}
+}
+
+// What a server says about itself is kept with each session, and told with each result: a server must not make that cost as much as it likes.
+func TestWhatAServerSaysAboutItselfIsBounded(t *testing.T) {
+	large := `{"x":"` + strings.Repeat("x", 1<<20) + `"}`
+	legacy, modern := legacyServer(nil), modernServer(nil)
+	legacy.on["initialize"] = result(`{"protocolVersion":"2025-11-25","capabilities":` + large + `,"serverInfo":` + large + `}`)
+	modern.on["server/discover"] = result(`{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":` + large + `,"_meta":{"io.modelcontextprotocol/serverInfo":` + large + `}}`)
+	for era, server := range map[upstream.Era]*mcpServer{upstream.Legacy: legacy, upstream.Modern: modern} {
+		info, err := connect(t, serve(t, server)).Info(t.Context())
+		if err != nil || info.Era != era || info.Capabilities != nil || info.ServerInfo != nil {
+			t.Errorf("%s: %d and %d bytes are kept: %v", era, len(info.Capabilities), len(info.ServerInfo), err)
+		}
 	}
 }
 

@@ -136,12 +136,33 @@ func (s *Server) tooLarge(mayHaveRun bool) *Failure {
 }
 
 // refused makes a failure of a JSON-RPC error to a question of our own.
-func (s *Server) refused(method string, raw []byte) *Failure {
+func (c *Conn) refused(ctx context.Context, method string, raw []byte) *Failure {
 	e, _ := rpc.ParseError(raw)
-	f := s.failure(Refused, false, fmt.Errorf("%s was refused with code %d: %q", method, e.Code, e.Message))
-	f.Refusal = clone(raw)
+	f := c.server.failure(Refused, false, fmt.Errorf("%s was refused with code %d: %.256q", method, e.Code, c.withoutCredentials(ctx, e.Message)))
+	f.Refusal = said(raw)
 	return f
 }
+
+// withoutCredentials takes from a server's words what it was sent to prove us: there are servers that repeat the key that they do not accept.
+func (c *Conn) withoutCredentials(ctx context.Context, text string) string {
+	credentials, err := c.cfg.Header(ctx, false)
+	if err != nil {
+		return ""
+	}
+	for _, values := range credentials {
+		for _, value := range values {
+			for _, part := range []string{value, value[strings.IndexByte(value, ' ')+1:]} { // with and without the scheme
+				if len(part) >= leastCredential {
+					text = strings.ReplaceAll(text, part, "[redacted]")
+				}
+			}
+		}
+	}
+	return text
+}
+
+// leastCredential is how long a text has to be that is looked for: what is shorter is part of other words.
+const leastCredential = 6
 
 // broken says what an error of the transport, of reading a body or of a context means.
 func (s *Server) broken(ctx context.Context, mayHaveRun bool, err error) *Failure {

@@ -51,6 +51,17 @@ func TestSentences(t *testing.T) {
 }
 
 // A closed port, a wrong certificate and an address that may not be dialled are told apart in the log only.
+// What goes to logs has nothing of what proves us, although servers repeat it, and has an end.
+func TestAServersWordsForTheLog(t *testing.T) {
+	server := legacyServer(refusal(200, "", `{"code":-32603,"message":"no user has Bearer canary-1, only x-canary-2`+strings.Repeat("!", 1<<20)+`"}`))
+	s := connect(t, serve(t, server))
+	c := s.Server.Conn(upstream.ConnConfig{Header: fixed(http.Header{"Authorization": {"Bearer canary-1"}, "X-Api-Key": {"canary-2"}, "X-Short": {"o"}})})
+	_, _, _, err := c.List(t.Context(), "tools/list", "tools")
+	if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "no user has") || len(err.Error()) > 1000 {
+		t.Errorf("got %.200v", err)
+	}
+}
+
 func TestServersThatAreNotAvailable(t *testing.T) {
 	client, err := outbound.New(outbound.Config{})
 	if err != nil {

@@ -43,7 +43,7 @@ func (c *Conn) tellLevel(ctx context.Context, l *link, level string) *Failure {
 	defer e.Close()
 	answer, failure := e.answer()
 	if failure == nil && answer.Kind == rpc.ErrorResponse {
-		failure = c.server.refused(methodSetLevel, answer.Error)
+		failure = c.refused(ctx, methodSetLevel, answer.Error)
 	}
 	return failure
 }

@@ -188,11 +188,11 @@ func (c *Conn) initialize(ctx context.Context, l *link) (*link, *Failure) {
 		return nil, failure
 	}
 	if answer.Kind == rpc.ErrorResponse {
-		return nil, c.server.refused(methodInitialize, answer.Error)
+		return nil, c.refused(ctx, methodInitialize, answer.Error)
 	}
 	version, _ := rpc.String(find(answer.Result, "protocolVersion"))
 	if !slices.Contains(legacyVersions, version) {
-		return nil, c.server.malformed(false, "the server chose the protocol version %q, which is not known", version)
+		return nil, c.server.malformed(false, "the server chose the protocol version %.64q, which is not known", version)
 	}
 	l.info = legacyInfo(version, answer.Result)
 	if version >= versionHeaderSince {
@@ -233,9 +233,18 @@ func (c *Conn) initializeParams() []rpc.Member {
 }
 
 func legacyInfo(version string, result []byte) Info {
-	info := Info{Era: Legacy, Version: version, ServerInfo: clone(find(result, "serverInfo")), Capabilities: clone(find(result, "capabilities"))}
-	info.Instructions, _ = rpc.String(find(result, "instructions"))
-	return info
+	return Info{Era: Legacy, Version: version, ServerInfo: said(find(result, "serverInfo")), Capabilities: said(find(result, "capabilities"))}
+}
+
+// maxSaid bounds what is kept of what a server says about itself, since it is kept with each session.
+const maxSaid = 32 << 10
+
+// said keeps a part of that beyond its buffer. What is too large is as good as not said.
+func said(span []byte) []byte {
+	if len(span) > maxSaid {
+		return nil
+	}
+	return clone(span)
 }
 
 // find is rpc.Find for a value that may be no object.

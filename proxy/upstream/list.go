@@ -9,7 +9,10 @@ import (
 	"mcpsidecar/proxy/rpc"
 )
 
-// List follows every page of a list method and returns the raw elements of its member (tools, prompts, ...), in order. Repeated cursors and too many pages are a Failure, and so is more than one message may hold.
+// maxElements is how many things a list may have: far more than are shown of any, since what is shown is chosen from all of them.
+const maxElements = 50_000
+
+// List follows every page of a list method and returns the raw elements of its member (tools, prompts, ...), in order. Repeated cursors, too many pages and too many elements are a Failure, and so is more than one message may hold.
 // A server that does not know the method has none of what it lists.
 // meta are members of _meta to send along.
 // ttl is the smallest ttlMs of a modern server's pages (negative: none was given), private whether any page was of cacheScope private.
@@ -73,7 +76,7 @@ func (l *listing) page(ctx context.Context, cursor []byte) (next []byte, failure
 		if refusal, _ := rpc.ParseError(answer.Error); refusal.Code == codeMethodNotFound {
 			return nil, nil
 		}
-		return nil, l.conn.server.refused(l.method, answer.Error)
+		return nil, l.conn.refused(ctx, l.method, answer.Error)
 	}
 	return l.take(e.Era(), answer.Result)
 }
@@ -87,7 +90,10 @@ func (l *listing) take(era Era, result []byte) (next []byte, failure *Failure) {
 	if l.size += len(array); l.size > l.conn.server.cfg.Limits.Message {
 		return nil, l.conn.server.tooLarge(false)
 	}
-	elements, err := rpc.Elements(l.elements, clone(array))
+	elements, err := rpc.ElementsUpTo(l.elements, clone(array), maxElements)
+	if err == rpc.ErrTooMany {
+		return nil, l.conn.server.malformed(false, "%s lists more than %d things", l.method, maxElements)
+	}
 	if err != nil {
 		return nil, l.conn.server.failure(Malformed, false, err)
 	}

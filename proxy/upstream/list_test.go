@@ -90,6 +90,16 @@ func TestList(t *testing.T) {
 	}
 }
 
+// A list of very many very small things takes ten times its size once they are apart.
+func TestAListHasAnEnd(t *testing.T) {
+	server := modernServer(result(`{"tools":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`))
+	elements, _, _, err := connect(t, serve(t, server)).List(t.Context(), "tools/list", "tools")
+	if err == nil {
+		t.Fatalf("%d elements were kept", len(elements))
+	}
+	wantFailure(t, asFailure(t, err), upstream.Malformed, false)
+}
+
 // A list may be asked for twice, so a connection that breaks is no matter; but not three times.
 func TestListIsAskedForAgain(t *testing.T) {
 	for breaks, works := range map[int]bool{1: true, 2: false} {

@@ -125,7 +125,7 @@ func (c *Conn) unwilling() *Failure { return c.server.failure(Refused, false, er
 
 // granted are the resources in the filter that a server acknowledges.
 func granted(filter []byte) (uris []string) {
-	elements, err := rpc.Elements(nil, orEmpty(find(filter, "resourceSubscriptions")))
+	elements, err := rpc.ElementsUpTo(nil, orEmpty(find(filter, "resourceSubscriptions")), maxElements)
 	if err != nil {
 		return nil
 	}

@@ -176,6 +176,5 @@ type Info struct {
 	Era          Era
 	Version      string // negotiated protocol version
 	ServerInfo   []byte // raw Implementation, or nil
-	Capabilities []byte // raw object
-	Instructions string
+	Capabilities []byte // raw object, or nil
 }

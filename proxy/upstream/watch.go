@@ -152,7 +152,7 @@ func (c *Conn) tellSubscription(method, uri string) (on *link, failure *Failure)
 	defer e.Close()
 	answer, failure := e.answer()
 	if failure == nil && answer.Kind == rpc.ErrorResponse {
-		failure = c.server.refused(method, answer.Error)
+		failure = c.refused(c.ctx, method, answer.Error)
 	}
 	return e.link, failure
 }
