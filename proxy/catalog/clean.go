@@ -41,6 +41,9 @@ func cleanText(text string) string {
 	return clean.String()
 }
 
+// Hides says whether a name has control characters or characters that cannot be seen. Names are never cleaned, since they have to be sent back: what hides something is not offered.
+func Hides(name string) bool { return strings.ContainsFunc(name, unicode.IsControl) || hidden(name) }
+
 // hidden says whether there is something in a text that cleaning would remove.
 func hidden(text string) bool { return cleanText(text) != text }
 

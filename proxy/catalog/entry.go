@@ -1,14 +1,19 @@
 package catalog
 
-// CleanEntry returns a listed prompt, resource or template with the texts that a model or a person reads cleaned as those of tools are: its title and description, and those of its arguments. removed says that something was
-// taken out. The text was read strictly already.
-func CleanEntry(text []byte) (clean []byte, removed bool) {
+// CleanEntry returns a listed prompt, resource or template with the texts that a model or a person reads cleaned as those of tools are: its title and description, those of its arguments, and its name where it is known by another
+// member, its key. removed says that something was taken out. The text was read strictly already.
+func CleanEntry(text []byte, key string) (clean []byte, removed bool) {
 	t := texts{text: text, longest: Limits{}.withDefaults().Description}
 	c := cursor{text: text}
 	c.members(func(name span) {
-		if string(c.key(name)) == "arguments" {
+		switch string(c.key(name)) {
+		case key:
+			c.skip()
+		case "name":
+			t.lookAtNext(&c)
+		case "arguments":
 			t.arguments(&c)
-		} else {
+		default:
 			t.prose(&c, name)
 		}
 	})
@@ -37,10 +42,15 @@ func (t *texts) arguments(c *cursor) {
 func (t *texts) prose(c *cursor, name span) {
 	switch string(c.key(name)) {
 	case "title", "description":
-		if at := c.stringOrSkip(); !at.empty() {
-			t.look(at)
-		}
+		t.lookAtNext(c)
 	default:
 		c.skip()
+	}
+}
+
+// lookAtNext passes over a value and cleans it if it is a string.
+func (t *texts) lookAtNext(c *cursor) {
+	if at := c.stringOrSkip(); !at.empty() {
+		t.look(at)
 	}
 }

@@ -23,11 +23,11 @@ func TestEntriesAreCleaned(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.what, func(t *testing.T) {
-			clean, removed := catalog.CleanEntry([]byte(test.text))
+			clean, removed := catalog.CleanEntry([]byte(test.text), "name")
 			if string(clean) != test.want || removed != test.removed {
 				t.Errorf("%.200s, %v; want %.200s, %v", clean, removed, test.want, test.removed)
 			}
-			if again, _ := catalog.CleanEntry(clean); string(again) != string(clean) {
+			if again, _ := catalog.CleanEntry(clean, "name"); string(again) != string(clean) {
 				t.Errorf("cleaned again: %s", again)
 			}
 		})

@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
-	"unicode"
 
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy/intent"
@@ -66,7 +64,7 @@ func check(d definition, limits Limits) error {
 		return fmt.Errorf("its definition has %d bytes, more than %d", len(d.text), limits.Definition)
 	case len(d.name) > maxName:
 		return fmt.Errorf("its name has %d bytes, more than %d", len(d.name), maxName)
-	case strings.ContainsFunc(d.name, unicode.IsControl) || hidden(d.name):
+	case Hides(d.name):
 		return errors.New("its name has control characters or characters that cannot be seen")
 	case d.inputSchema.empty() || d.text[d.inputSchema.from] != '{':
 		return errors.New("its inputSchema is missing or not an object")

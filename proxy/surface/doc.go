@@ -1,6 +1,6 @@
 // Package surface turns what a server lists besides its tools (prompts, resources, resource templates) into something that can be shown, found and paged.
 //
-// It owns which listed entries are dropped (no name, the same prompt twice, too many, too large), the names under which several servers' entries stand in one list, the cursors of our own pages, and which URI
+// It owns which listed entries are dropped (no name, a name that hides something, the same prompt twice, too many, too large), the names under which several servers' entries stand in one list, the cursors of our own pages, and which URI
 // templates a URI matches.
 //
 // It deliberately does not fetch, cache or judge, and does not know callers: it is handed the lists that a caller may see.

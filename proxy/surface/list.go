@@ -96,11 +96,11 @@ func (l *List) readable(elements [][]byte) []Entry {
 		if len(raw) > 0 && raw[0] == '{' && len(raw) <= maxEntry {
 			key, _ = rpc.String(rpc.Find(raw, words[l.Kind].key))
 		}
-		if key == "" || len(key) > maxKey {
-			l.warn("Entry %d of %s was left out: it has no %s, or is too long.", i+1, l.Kind.Method(), words[l.Kind].key)
+		if key == "" || len(key) > maxKey || catalog.Hides(key) {
+			l.warn("Entry %d of %s was left out: it has no %s, one that is too long, or one with characters that cannot be seen.", i+1, l.Kind.Method(), words[l.Kind].key)
 			continue
 		}
-		clean, removed := catalog.CleanEntry(raw)
+		clean, removed := catalog.CleanEntry(raw, words[l.Kind].key)
 		if removed {
 			l.warn("Hidden characters were removed from the texts of the %s %.100q.", words[l.Kind].one, key)
 		}

@@ -91,11 +91,29 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}
 }
 
-// TestHiddenTextsAreRemoved is T-01.
+// TestHiddenTextsAreRemoved is T-01: what would have to be sent back cannot be cleaned, and is left out.
 func TestHiddenTextsAreRemoved(t *testing.T) {
-	l := surface.Read(surface.Prompts, "s", [][]byte{[]byte("{\"name\":\"p\",\"description\":\"a\u200bb\",\"x\":1.50}")})
-	if got := string(l.Entries[0].Raw); got != `{"name":"p","description":"ab","x":1.50}` || len(l.Warnings) != 1 {
-		t.Errorf("shown %s, said %q", got, l.Warnings)
+	for _, test := range []struct {
+		kind        surface.Kind
+		given, want string
+	}{
+		{surface.Prompts, `{"name":"p","description":"a\u200bb","x":1.50}`, `{"name":"p","description":"ab","x":1.50}`},
+		{surface.Prompts, `{"name":"p","arguments":[{"name":"a","title":"\u202ex"}]}`, `{"name":"p","arguments":[{"name":"a","title":"x"}]}`},
+		{surface.Prompts, `{"name":"p\udb40\udc41"}`, ""},
+		{surface.Prompts, `{"name":"p\nq"}`, ""},
+		{surface.Resources, `{"uri":"a:","name":"a\u001b[31mb"}`, `{"uri":"a:","name":"ab"}`},
+		{surface.Resources, `{"uri":"a:\u200b","name":"a"}`, ""},
+		{surface.Templates, `{"uriTemplate":"a:{x}","name":"a\u2066b"}`, `{"uriTemplate":"a:{x}","name":"ab"}`},
+		{surface.Templates, `{"uriTemplate":"a:\u0007{x}","name":"a"}`, ""},
+	} {
+		l := surface.Read(test.kind, "s", [][]byte{[]byte(test.given)})
+		shown := ""
+		if len(l.Entries) == 1 {
+			shown = string(l.Entries[0].Raw)
+		}
+		if shown != test.want || len(l.Warnings) != 1 {
+			t.Errorf("of %s is shown %s, and said %q", test.given, shown, l.Warnings)
+		}
 	}
 }
 
