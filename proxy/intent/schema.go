@@ -1,7 +1,6 @@
 package intent
 
 import (
-	"slices"
 	"strconv"
 
 	"mcpsidecar/proxy/rpc"
@@ -11,7 +10,7 @@ import (
 // does not know, it is open: whatever the schema accepts fits, and some that it refuses. It is immutable and keeps nothing of the text that it was read from.
 type Schema struct {
 	declared map[string]bool // by the schema or any part of it that speaks about the same object
-	required []string        // by the schema and the parts that must hold
+	required map[string]bool // by the schema and the parts that must hold
 	closed   bool            // other names are refused
 	open     bool            // other names are possible, whatever closed says: patterns, or a part that could not be read
 }
@@ -21,7 +20,7 @@ const maxSubschemas = 64
 
 // Read reads a tool's raw input schema, so that unwrapping many calls need not.
 func Read(schema []byte) *Schema {
-	r := reader{seen: map[place]bool{}, Schema: Schema{declared: map[string]bool{}}}
+	r := reader{seen: map[place]bool{}, Schema: Schema{declared: map[string]bool{}, required: map[string]bool{}}}
 	if root, err := rpc.Members(nil, schema); err == nil {
 		r.dialect = dialectOf(root)
 	}
@@ -31,26 +30,19 @@ func Read(schema []byte) *Schema {
 }
 
 // owns says whether the tool has an argument of this name.
-func (s *Schema) owns(name string) bool { return s.declared[name] || s.requires(name) }
+func (s *Schema) owns(name string) bool { return s.declared[name] || s.required[name] }
 
-func (s *Schema) requires(name string) bool { return slices.Contains(s.required, name) }
-
-// fits says whether the names can be the tool's arguments: all that are required, and none that is refused.
+// fits says whether the names, of which there are no two the same, can be the tool's arguments: all that are required, and none that is refused.
 func (s *Schema) fits(names []string) bool {
-	for _, name := range s.required {
-		if !slices.Contains(names, name) {
-			return false
-		}
-	}
-	if !s.closed || s.open {
-		return true
-	}
+	missing := len(s.required)
 	for _, name := range names {
-		if !s.owns(name) {
+		if s.required[name] {
+			missing--
+		} else if s.closed && !s.open && !s.declared[name] {
 			return false
 		}
 	}
-	return true
+	return missing == 0
 }
 
 type reader struct {
@@ -132,8 +124,8 @@ func (r *reader) declare(properties []byte) {
 func (r *reader) require(list []byte) {
 	elements, _ := rpc.Elements(nil, list)
 	for _, element := range elements {
-		if name, ok := rpc.String(element); ok && !r.requires(name) {
-			r.required = append(r.required, name)
+		if name, ok := rpc.String(element); ok {
+			r.required[name] = true
 		}
 	}
 }

@@ -70,7 +70,7 @@ func (s *Schema) call(raw []byte) (*call, error) {
 	}
 	c := &call{tool: s, members: members, label: find(members, intentName), inner: find(members, argumentsName)}
 	_, c.labelIsText = rpc.String(c.label)
-	c.labelIsArgument = c.label != nil && (c.tool.requires(intentName) || !c.labelIsText && c.tool.owns(intentName))
+	c.labelIsArgument = c.label != nil && (c.tool.required[intentName] || !c.labelIsText && c.tool.owns(intentName))
 	return c, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -303,6 +304,21 @@ func BenchmarkUnwrap(b *testing.B) {
 				read.Unwrap(arguments)
 			}
 		})
+	}
+}
+
+// BenchmarkUnwrapMany is a schema and a call that are made to cost: each requires, or gives, as many names as it may.
+func BenchmarkUnwrapMany(b *testing.B) {
+	names := make([]string, 20_000)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"n%d"`, i)
+	}
+	schema := []byte(`{"properties":{"properties":{}},"required":[` + strings.Join(names, ",") + `]}`)
+	arguments := []byte(`{"model_intent":"x","properties":{` + strings.Join(names, ":1,") + `:1}}`)
+	for b.Loop() {
+		if _, _, err := intent.Unwrap(schema, arguments); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
