@@ -15,9 +15,6 @@ const (
 	maxWords     = 4096 // bytes of a list of scopes, as it is sent
 )
 
-// InsufficientScope says that the token was good, but not for this.
-func (c Challenge) InsufficientScope() bool { return c.Error == "insufficient_scope" }
-
 // ParseChallenge reads the header's values (http.Header.Values). Of several challenges the Bearer ones count, in their order, each parameter where it is first said. It never fails: what
 // cannot be read is not said.
 func ParseChallenge(values ...string) Challenge {

@@ -115,10 +115,10 @@ func telling(first, second *Failure) *Failure {
 	return first
 }
 
-// plain is a URL as it may be shown.
+// plain is a URL as it may be shown; nothing, if it is longer than any URL may be.
 func plain(raw string) string {
 	u, err := url.Parse(raw)
-	if err != nil || u.Host == "" {
+	if err != nil || u.Host == "" || len(raw) > maxURL {
 		return ""
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}).String()

@@ -58,6 +58,9 @@ func TestNoIssuerAndNoPlaceIsHostile(t *testing.T) {
 		if strings.Contains(failure.URL, "pass") || strings.Contains(failure.URL, "#") {
 			t.Errorf("the URL is shown as %s", failure.URL)
 		}
+		if len(failure.Error()) > 1000 {
+			t.Errorf("the failure has %d bytes", len(failure.Error()))
+		}
 	}
 	fails(t, web(pathPlace, resourceOf(mcp, as+"?tenant=1")), discovery.Server{URL: mcp}, discovery.ErrURL)
 }
