@@ -35,6 +35,8 @@ type keeper[V any] struct {
 	late  func(list *V, by time.Duration)                               // hears how old the list is; may be nil
 	touch func(now time.Time)                                           // hears of each use
 
+	wanted func() bool // says whether anybody cares for a list that is another; nil: always
+
 	current atomic.Pointer[kept[V]]
 
 	mu        sync.Mutex
@@ -43,9 +45,9 @@ type keeper[V any] struct {
 	notBefore time.Time     // no fetch before this
 	penalty   time.Duration // the next one
 	eager     time.Time     // the last extra fetch
-	outdated  bool          // the server has changed its list since the fetch under way began
+	owed      debt          // of changes since the last fetch began
 	ended     time.Time     // the last fetch
-	delayed   bool          // the next one waits for its time; whoever asks meanwhile gets the list there is
+	renewal   func()        // gives up the next one, which waits for its time; whoever asks meanwhile gets the list there is. nil: none waits
 	closed    bool
 }
 
@@ -59,6 +61,7 @@ type kept[V any] struct {
 type fetch[V any] struct {
 	done  chan struct{}
 	began time.Time
+	owed  debt // which it pays, unless it fails
 	list  *V
 	ttl   time.Duration
 	err   error
@@ -142,11 +145,17 @@ func (k *keeper[V]) start(ctx context.Context, now time.Time) (*fetch[V], error)
 	if k.closed {
 		return nil, &upstream.Failure{Kind: upstream.Canceled, Slug: k.slug, Err: context.Canceled}
 	}
-	if k.delayed || k.failure != nil && now.Before(k.notBefore) {
+	if k.failure != nil && now.Before(k.notBefore) || k.renewal != nil && now.Before(k.ended.Add(lapseEvery)) {
 		return nil, k.failure
 	}
-	f := &fetch[V]{done: make(chan struct{}), began: now}
-	k.fetching = f
+	return k.begin(ctx, now), nil
+}
+
+// begin begins a fetch. The caller holds mu.
+func (k *keeper[V]) begin(ctx context.Context, now time.Time) *fetch[V] {
+	k.dropRenewal()
+	f := &fetch[V]{done: make(chan struct{}), began: now, owed: k.owed}
+	k.fetching, k.owed = f, nothing
 	detached := context.Background()
 	if along, ok := ctx.Value(passedKey{}).(*passed); ok {
 		detached = withPassed(detached, &passed{hops: along.hops})
@@ -157,7 +166,7 @@ func (k *keeper[V]) start(ctx context.Context, now time.Time) (*fetch[V], error)
 	} else {
 		k.p.goroutines.Go(func() { k.run(detached, f) })
 	}
-	return f, nil
+	return f
 }
 
 // refresh fetches in the background because somebody named a thing that the list does not have; it says nothing and takes no time, so that nothing can be learned from it.
@@ -187,50 +196,8 @@ func (k *keeper[V]) forgive() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.failure, k.penalty, k.notBefore = nil, 0, time.Time{}
-}
-
-// lapse makes the list too old at once and fetches it anew: the server says that it is another. A list that nobody has asked for yet stays unknown.
-func (k *keeper[V]) lapse() {
-	k.mu.Lock()
-	have, under := k.current.Load(), k.fetching != nil
-	if have != nil {
-		k.current.Store(&kept[V]{list: have.list})
-	}
-	k.outdated = under
-	k.mu.Unlock()
-	if have != nil && !under {
-		k.forgive()
+	if k.renewal != nil {
 		k.renew()
-	}
-}
-
-// renew fetches a list that is another now: at once, unless the last fetch ended a moment ago.
-func (k *keeper[V]) renew() {
-	now := k.p.now()
-	k.mu.Lock()
-	wait := k.ended.Add(lapseEvery).Sub(now)
-	if wait > 0 && !k.delayed && !k.closed {
-		k.delayed = true
-		k.p.goroutines.Go(func() { k.renewAfter(wait) })
-	}
-	k.mu.Unlock()
-	if wait <= 0 {
-		k.start(context.Background(), now)
-	}
-}
-
-func (k *keeper[V]) renewAfter(wait time.Duration) {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-k.p.background.Done():
-	}
-	k.mu.Lock()
-	k.delayed = false
-	k.mu.Unlock()
-	if k.p.background.Err() == nil {
-		k.start(context.Background(), k.p.now())
 	}
 }
 
@@ -248,36 +215,38 @@ func (k *keeper[V]) run(ctx context.Context, f *fetch[V]) {
 func (k *keeper[V]) settle(f *fetch[V]) {
 	now := k.p.now()
 	if f.err != nil {
-		k.failed(f.err, now)
+		k.failed(f, now)
 		return
 	}
 	k.mu.Lock()
-	outdated := k.outdated
 	have := &kept[V]{list: f.list, expires: now.Add(lifetime(f.ttl))}
-	if outdated {
-		have.expires = time.Time{}
+	if k.owed == surely {
+		have.expires = now
 	}
 	before := k.current.Swap(have)
-	k.fetching, k.ended, k.failure, k.penalty, k.outdated = nil, now, nil, 0, false
+	k.fetching, k.ended, k.failure, k.penalty = nil, now, nil, 0
+	k.renew()
 	k.mu.Unlock()
 	var old *V
 	if before != nil {
 		old = before.list
 	}
 	k.took(old, f.list)
-	if outdated {
-		k.renew()
-	}
 }
 
-func (k *keeper[V]) failed(err error, now time.Time) {
+// failed notes a failure. What was owed still is.
+func (k *keeper[V]) failed(f *fetch[V], now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.fetching, k.ended, k.failure, k.outdated = nil, now, err, false
-	k.penalty = min(max(2*k.penalty, penaltyFor(err)), maxPenalty)
+	k.fetching, k.ended, k.failure = nil, now, f.err
+	k.penalty = min(max(2*k.penalty, penaltyFor(f.err)), maxPenalty)
 	k.notBefore = now.Add(k.penalty)
+	if k.owed = max(k.owed, f.owed); k.current.Load() == nil {
+		k.owed = nothing // the next fetch will be the first
+	}
+	k.renew()
 	k.tellAge(now)
-	k.p.log.Warn("the "+k.what+" of a server cannot be listed", "server", k.slug, "error", err, "next_try_in", k.penalty)
+	k.p.log.Warn("the "+k.what+" of a server cannot be listed", "server", k.slug, "error", f.err, "next_try_in", k.penalty)
 }
 
 func penaltyFor(err error) time.Duration {
@@ -299,6 +268,7 @@ func (k *keeper[V]) tellAge(now time.Time) {
 func (k *keeper[V]) close() {
 	k.mu.Lock()
 	k.closed = true
+	k.dropRenewal()
 	k.mu.Unlock()
 }
 

@@ -67,11 +67,11 @@ type lists struct {
 
 func newLists(p *Proxy, a *access) *lists {
 	ls := &lists{p: p, link: a.link, meter: a.link.meter}
-	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Capabilities: everyAbility, Notify: ls.notified})
+	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Capabilities: everyAbility, Notify: ls.notified, Missed: ls.missed})
 	ls.board = &board{link: a.link, conn: ls.conn, listen: ls.listenAnew, rest: func() {}}
-	ls.tools = keeper[view]{p: p, slug: a.link.slug, what: "tools", fetch: ls.fetchTools, took: ls.tookTools, late: ls.toolsAge, touch: ls.touch}
-	ls.prompts = keeper[surface.List]{p: p, slug: a.link.slug, what: "prompts", fetch: ls.fetchPrompts, took: ls.tookPrompts, touch: ls.touch}
-	ls.resources = keeper[resources]{p: p, slug: a.link.slug, what: "resources", fetch: ls.fetchResources, took: ls.tookResources, touch: ls.touch}
+	ls.tools = keeper[view]{p: p, slug: a.link.slug, what: "tools", fetch: ls.fetchTools, took: ls.tookTools, late: ls.toolsAge, touch: ls.touch, wanted: ls.wanted}
+	ls.prompts = keeper[surface.List]{p: p, slug: a.link.slug, what: "prompts", fetch: ls.fetchPrompts, took: ls.tookPrompts, touch: ls.touch, wanted: ls.wanted}
+	ls.resources = keeper[resources]{p: p, slug: a.link.slug, what: "resources", fetch: ls.fetchResources, took: ls.tookResources, touch: ls.touch, wanted: ls.wanted}
 	return ls
 }
 
@@ -261,17 +261,38 @@ func (ls *lists) notified(m rpc.Message) {
 	}
 }
 
+// missed hears that the server tells of changes from now on, and may have had some to tell before.
+func (ls *lists) missed() {
+	said := ls.offers.Load()
+	if said == nil {
+		return
+	}
+	if said.toolChanges {
+		ls.tools.doubt()
+	}
+	if said.promptChanges {
+		ls.prompts.doubt()
+	}
+	if said.resourceChanges {
+		ls.resources.doubt()
+	}
+}
+
+// wanted says whether anybody has used the lists lately, or listens.
+func (ls *lists) wanted() bool {
+	return ls.p.now().Unix()-ls.used.Load() <= int64(listenIdle/time.Second) || ls.p.hub.any() || ls.board.any()
+}
+
 // sweep ends the listener of lists that nobody has used for long, and says how old they are.
 func (ls *lists) sweep() {
-	now := ls.p.now()
-	ls.tools.tellAge(now)
+	ls.tools.tellAge(ls.p.now())
 	if ls.board.any() {
 		ls.listenAnew()
 		return
 	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if ls.stopListing != nil && now.Unix()-ls.used.Load() > int64(listenIdle/time.Second) && !ls.p.hub.any() && !ls.board.any() {
+	if ls.stopListing != nil && !ls.wanted() {
 		ls.stopListing()
 		ls.stopListing = nil // whoever wants to hear from now on begins anew
 	}

@@ -21,6 +21,9 @@ type ConnConfig struct {
 	// Notify is told notifications that belong to no request (list changes, resource updates, log messages of legacy servers), from Listen and from answers; may be nil.
 	// The message is valid during the call. It is called from the goroutine that reads and must not wait for this Conn.
 	Notify func(rpc.Message)
+	// Missed is told each time the server begins to tell of changes of its lists on the standing stream while it could not before: as Listen begins, and after a stream broke that could not be taken up where it ended. What
+	// changed until then, nobody has heard of. What holds for Notify holds for it. May be nil.
+	Missed func()
 	// Ask is told requests of a legacy server on its standing stream, which belong to no exchange, and says whether somebody will answer; otherwise they are taken for those of an exchange under way, and Next returns
 	// them. nil: they are declined. What holds for Notify holds for it. Whoever sets Ask runs Listen, which then listens at legacy servers only, for nothing but that.
 	Ask func(m rpc.Message, asked *Asked) bool
@@ -46,6 +49,7 @@ type Conn struct {
 	mu         sync.Mutex // guards what follows; never held during I/O
 	closed     bool
 	connecting *flight[*link]
+	streamed   bool // there was a link over HTTP+SSE, whose stream tells of changes from the beginning
 	open       map[*Exchange]struct{}
 }
 
@@ -223,6 +227,13 @@ func (c *Conn) untrack(e *Exchange) {
 func (c *Conn) notify(m rpc.Message) {
 	if c.cfg.Notify != nil {
 		c.cfg.Notify(m)
+	}
+}
+
+// missedLists says that lists may have changed while nobody was told.
+func (c *Conn) missedLists() {
+	if c.cfg.Missed != nil {
+		c.cfg.Missed()
 	}
 }
 

@@ -6,7 +6,7 @@
 // It deliberately does not know callers, policy, names shown to agents, or where credentials come from: it is given headers.
 //
 // Invariants: a request is sent at most once unless it certainly did not run, and a stream that ends before the answer is taken up where it ended (resume.go), never asked for again; nothing of one Conn reaches another; every outgoing header is built here from nothing; ids and progress tokens on the
-// wire are our own.
+// wire are our own. What a server may have told while no standing stream was in force is never passed over: of each resource that is watched an update is told, and of lists that they may be others (ConnConfig.Missed).
 //
 // Lifetimes: a Server lives as long as one revision of its configuration; Close waits for its goroutines. A Conn belongs to one downstream session, or for modern clients to one caller; its
 // upstream session is made by the first request and deleted by Close. An Exchange ends with its answer or with Close.

@@ -96,9 +96,10 @@ func (c *Conn) connect(ctx context.Context, f *flight[*link]) {
 	}
 	c.mu.Lock()
 	c.connecting = nil
-	old := (*link)(nil)
+	old, again := (*link)(nil), false
 	if l != nil {
 		old = c.current.Swap(l)
+		again, c.streamed = c.streamed && l.stream != nil, c.streamed || l.stream != nil
 	}
 	c.mu.Unlock()
 	if old != nil {
@@ -108,6 +109,9 @@ func (c *Conn) connect(ctx context.Context, f *flight[*link]) {
 		c.keepWatches()
 	}
 	f.land(l, failure)
+	if again {
+		c.missedLists()
+	}
 }
 
 // agree finds the era, and at a legacy server opens a session. A remembered era that turns out wrong is looked for again, once.

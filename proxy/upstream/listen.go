@@ -94,14 +94,16 @@ func (st *stream) outlast(ctx context.Context) *Failure {
 	}
 }
 
-// listenLegacy asks for the stream of a session, from where it was heard last.
+// listenLegacy asks for the stream of a session, from where it was heard last. Where it begins anew, nobody has heard what the server may have had to say until then.
 func (c *Conn) listenLegacy(ctx context.Context, l *link, at *place) (offered bool, failure *Failure) {
-	lastID, again := at.at(l), at.link == l
+	lastID := at.at(l)
 	offered, failure = c.listenOn(ctx, l, ears{at: at}, func(ctx context.Context) (*http.Response, *Failure) {
 		response, failure := c.getStream(ctx, l, lastID)
+		before := c.watches.known(l)
 		c.watches.opened(l)
-		if failure == nil && response.StatusCode == http.StatusOK && again && lastID == "" {
-			c.missed(c.watches.known(l)...)
+		if failure == nil && isStream(response) && lastID == "" {
+			c.missed(before...)
+			c.missedLists()
 		}
 		return response, failure
 	})
@@ -129,7 +131,7 @@ func (c *Conn) listenOn(ctx context.Context, l *link, ears ears, open func(conte
 		return true, failure
 	}
 	defer response.Body.Close()
-	if response.StatusCode == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream" {
+	if isStream(response) {
 		timer.Stop()
 		return c.hear(ctx, l, ears, response)
 	}
@@ -138,10 +140,16 @@ func (c *Conn) listenOn(ctx context.Context, l *link, ears ears, open func(conte
 	if lost {
 		c.forget(l)
 	}
-	if lost || (response.StatusCode >= 400 && !turnsAway(refusal)) {
+	taken := response.StatusCode == http.StatusConflict // by the last stream, of whose end the server does not know yet
+	if lost || taken || response.StatusCode >= 400 && !turnsAway(refusal) {
 		return true, refusal
 	}
 	return false, nil
+}
+
+// isStream says whether a server has opened a stream of events.
+func isStream(response *http.Response) bool {
+	return response.StatusCode == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream"
 }
 
 // refusalText is what little a refusal says that may be about a session.

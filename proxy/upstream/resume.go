@@ -113,7 +113,7 @@ func (e *Exchange) takeUp(cause *Failure) (again bool, failure *Failure) {
 		failure.MayHaveRun = true
 		return failure.Kind == Unreachable, failure
 	}
-	if response.StatusCode == http.StatusOK && mediaType(response.Header.Get("Content-Type")) == "text/event-stream" {
+	if isStream(response) {
 		e.response = response
 		if failure = e.open(response); failure == nil {
 			e.events = rpc.NewEventReader(&e.source, e.conn.server.cfg.Limits.Message)

@@ -17,10 +17,12 @@ const listChanges = `{"toolsListChanged":true,"promptsListChanged":true,"resourc
 
 // subscription is one subscriptions/listen under way at a modern server.
 type subscription struct {
-	uris   []string // asked for, sorted
-	acked  chan []byte
+	uris   []string    // asked for, sorted
+	acked  chan []byte // receives the filter that the server acknowledges
 	cancel context.CancelFunc
 	done   chan struct{} // closed when it has ended
+	// Of listenModern.
+	acknowledged bool
 	// Written before done is closed; see listenOnce.
 	offered bool
 	failure *Failure
@@ -32,9 +34,7 @@ type subscription struct {
 func (c *Conn) listenModern(ctx context.Context, l *link) (offered bool, failure *Failure) {
 	var current *subscription
 	defer func() {
-		if current != nil {
-			current.end()
-		}
+		current.end()
 		c.watches.lost()
 	}()
 	for most := math.MaxInt; ; {
@@ -56,6 +56,9 @@ func (c *Conn) listenModern(ctx context.Context, l *link) (offered bool, failure
 		}
 		select {
 		case <-changed:
+		case filter := <-current.acked: // late
+			current.acknowledged = true
+			c.inForce(l, current, filter, true)
 		case <-current.done:
 			return current.offered, current.failure
 		}
@@ -77,22 +80,26 @@ func (c *Conn) replace(ctx context.Context, l *link, last *subscription, uris, f
 	next := c.subscribe(ctx, l, uris)
 	timer := time.NewTimer(c.server.cfg.Limits.Connect)
 	defer timer.Stop()
+	var filter []byte
 	select {
-	case filter := <-next.acked:
-		c.inForce(l, uris, granted(filter))
-	case <-timer.C: // a server that does not acknowledge may tell of changes of its lists all the same
-		c.inForce(l, uris, nil)
+	case filter = <-next.acked:
+		next.acknowledged = true
+	case <-timer.C: // a server that does not acknowledge may tell of changes of its lists all the same, and may be slow
+		c.watches.giveUp(uris, c.server.failure(TimedOut, false, errSilent))
 	case <-next.done:
 		select {
-		case filter := <-next.acked: // it is over already
-			c.inForce(l, uris, granted(filter))
+		case filter = <-next.acked: // it is over already
+			next.acknowledged = true
 		default:
 			return next, c.refusedBy(next, fresh)
 		}
 	}
-	if last != nil {
-		last.end()
+	ended := last.over()
+	if ended {
+		c.watches.lost()
 	}
+	c.inForce(l, next, filter, ended || !last.acknowledged)
+	last.end()
 	return next, inForce
 }
 
@@ -114,9 +121,14 @@ func (c *Conn) refusedBy(next *subscription, fresh []string) outcome {
 	return leftOut
 }
 
-// inForce notes what a server has agreed to.
-func (c *Conn) inForce(l *link, asked, granted []string) {
-	c.missed(c.watches.agree(l, asked, granted, c.unwilling())...)
+// inForce notes what a server has agreed to, if it has said so. gap: nobody has heard what it may have had to say until now.
+func (c *Conn) inForce(l *link, sub *subscription, filter []byte, gap bool) {
+	if sub.acknowledged {
+		c.missed(c.watches.agree(l, sub.uris, granted(filter), c.unwilling())...)
+	}
+	if gap {
+		c.missedLists()
+	}
 }
 
 var errUnwilling = errors.New("the server does not tell of changes of this resource")
@@ -156,10 +168,11 @@ func (c *Conn) runSubscription(ctx context.Context, l *link, sub *subscription) 
 	b := new(body)
 	defer b.release()
 	b.request(strconv.AppendInt(nil, nextID(), 10), &call, l.identity)
+	told := false
 	acked := func(params []byte) {
-		select {
-		case sub.acked <- clone(find(params, "notifications")):
-		default:
+		if !told {
+			told = true
+			sub.acked <- clone(find(params, "notifications"))
 		}
 	}
 	open := func(ctx context.Context) (*http.Response, *Failure) { return c.post(ctx, l, b, &call) }
@@ -182,8 +195,23 @@ func filterOf(uris []string) []byte {
 	return append(filter, `]}`...)
 }
 
-// end ends a subscription and returns when nothing more is heard of it.
+// over says whether a subscription has ended; nil: there was none.
+func (sub *subscription) over() bool {
+	if sub == nil {
+		return true
+	}
+	select {
+	case <-sub.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// end ends a subscription, if there is one, and returns when nothing more is heard of it.
 func (sub *subscription) end() {
-	sub.cancel()
-	<-sub.done
+	if sub != nil {
+		sub.cancel()
+		<-sub.done
+	}
 }

@@ -441,11 +441,22 @@ func (w *watches) agree(l *link, asked, granted []string, refusal *Failure) (mis
 			if e.agreed {
 				missed = append(missed, uri)
 			}
-			e.knows, e.agreed = l, e.refs > 0
+			e.knows, e.agreed, e.refused = l, e.refs > 0, false
 			e.land(nil)
 		}
 	}
 	return missed
+}
+
+// giveUp fails whoever waits for a modern server to tell of some resources. It may still agree.
+func (w *watches) giveUp(uris []string, failure *Failure) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, uri := range uris {
+		if e := w.all[uri]; e != nil {
+			e.land(failure)
+		}
+	}
 }
 
 // refuse notes that a modern server does not want to tell of some resources.
