@@ -2,7 +2,9 @@ package upstream_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -169,7 +171,7 @@ func TestQuestionsOnASharedSSEStream(t *testing.T) {
 	}
 }
 
-// TestADetachedExchangeDoesNotStopItsStream, however much the server says to it.
+// TestADetachedExchangeDoesNotStopItsStream, however much the server says to it. What it was told first it finds, and its answer.
 func TestADetachedExchangeDoesNotStopItsStream(t *testing.T) {
 	server := newSSEServer()
 	first := make(chan rpc.Message, 1)
@@ -190,14 +192,26 @@ func TestADetachedExchangeDoesNotStopItsStream(t *testing.T) {
 		t.Fatal("it cannot be detached")
 	}
 	call := <-first
-	for range 100 {
-		server.last().say(`{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":` + string(call.ID) + `,"progress":1}}`)
+	report := func(n int, more string) string {
+		return fmt.Sprintf(`{"progressToken":%s,"progress":%d,"message":%q}`, call.ID, n, more)
+	}
+	say := func(n int, more string) {
+		server.last().say(`{"jsonrpc":"2.0","method":"notifications/progress","params":` + report(n, more) + `}`)
+	}
+	say(0, strings.Repeat("x", 100_000))
+	for n := range 100 {
+		say(n, "")
 	}
 	server.last().say(answerTo(call, `{"first":true}`))
 	if m := mustAnswer(t, s.Conn); string(m.Result) != `{"second":true}` {
 		t.Errorf("got %s", m.Result)
 	}
 	parked.Attach(t.Context())
+	for n := range 8 {
+		if m, err := parked.Next(); err != nil || string(m.Params) != report(n, "") {
+			t.Errorf("got %+v: %v; want report %d", m, err, n)
+		}
+	}
 	if m, err := parked.Next(); err != nil || string(m.Result) != `{"first":true}` {
 		t.Errorf("got %+v: %v", m, err)
 	}

@@ -29,6 +29,12 @@ type stream struct {
 // inboxSize is how many messages an exchange may leave unread before the stream waits for it.
 const inboxSize = 16
 
+// Of them these many may be notifications while nobody reads, each of so many bytes. What matters more needs room as well, and memory.
+const (
+	maxNotes    = inboxSize / 2
+	maxNoteSize = 4 << 10
+)
+
 var errForeignEndpoint = errors.New("the endpoint that the server names is not of its own origin")
 
 // openStream opens the stream and a session over it.
@@ -212,9 +218,9 @@ func (st *stream) about(m rpc.Message) *Exchange {
 	return nil
 }
 
-// leave puts a message where an exchange that nobody reads at present will find it. There is room for what matters: the stream serves others too.
+// leave puts a message where an exchange that nobody reads at present will find it, if there is room: the stream serves others too.
 func (st *stream) leave(e *Exchange, m rpc.Message) {
-	if m.Kind == rpc.Notification {
+	if m.Kind == rpc.Notification && (len(e.inbox) >= maxNotes || len(m.Params) > maxNoteSize) {
 		return
 	}
 	select {
