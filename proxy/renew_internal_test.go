@@ -26,7 +26,7 @@ type renewing struct {
 func renewed(t *testing.T, test func(t *testing.T, k *renewing)) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := &Proxy{now: time.Now, background: ctx, log: slog.New(slog.DiscardHandler)}
+		p := &Proxy{now: time.Now, background: ctx, log: slog.New(slog.DiscardHandler), config: Config{Waiting: Waiting{}.orDefaults()}}
 		k := &renewing{}
 		k.keeper = keeper[int]{p: p, touch: func(time.Time) {}, took: func(_, _ *int) {}, wanted: func() bool { return !k.idle.Load() }}
 		k.fetch = func(context.Context) (*int, time.Duration, error) {
