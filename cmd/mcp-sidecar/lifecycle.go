@@ -50,7 +50,7 @@ func (run *program) serve(server *http.Server, listener net.Listener) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := server.Serve(rawtcp.Listener{Listener: listener}); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(rawtcp.Listener{Listener: listener, Watch: run.watch}); !errors.Is(err, http.ErrServerClosed) {
 			run.failed <- fmt.Errorf("serving %s: %w", listener.Addr(), err)
 		}
 	}()

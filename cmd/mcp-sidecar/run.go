@@ -23,6 +23,7 @@ import (
 	"mcpsidecar/internal/front"
 	"mcpsidecar/internal/metrics"
 	"mcpsidecar/internal/outbound"
+	"mcpsidecar/internal/rawtcp"
 	"mcpsidecar/internal/recall"
 	"mcpsidecar/internal/secret"
 	"mcpsidecar/internal/trace"
@@ -54,6 +55,7 @@ type program struct {
 	api      *admin.API
 
 	listener, metricsListener net.Listener
+	watch                     *rawtcp.Watch // of the connections of both
 	main, metrics             *http.Server
 	gate                      *front.Gate      // of main
 	fresh                     fresh            // connections of main without a request
@@ -237,8 +239,14 @@ func (run *program) listen(context.Context) (err error) {
 	if run.listener, err = open("--listen", run.o.listen, &run.stops); err != nil {
 		return err
 	}
-	run.metricsListener, err = open("--metrics-listen", run.o.metricsListen, &run.stops)
-	return err
+	if run.metricsListener, err = open("--metrics-listen", run.o.metricsListen, &run.stops); err != nil {
+		return err
+	}
+	if run.watch, err = rawtcp.NewWatch(); err != nil {
+		return err
+	}
+	run.stops.add(run.watch.Close)
+	return nil
 }
 
 // mount puts the handlers behind the checks that every request has to pass.
@@ -248,7 +256,7 @@ func (run *program) mount(context.Context) error {
 	}, routes(run.proxy, run.api))
 	watched := front.Wrap(front.Config{Listen: run.metricsListener.Addr().String(), Logger: run.log("front")}, run.health)
 	run.main = front.NewServer(run.gate, run.log("http"))
-	run.main.ConnState = run.fresh.note
+	run.main.ConnState, run.main.ConnContext = run.fresh.note, rawtcp.Context
 	run.metrics = front.NewServer(watched, run.log("http"))
 	if run.o.auditLog == "" {
 		run.logger.Info("calls are not recorded; --audit-log would")

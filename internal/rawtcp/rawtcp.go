@@ -6,7 +6,10 @@ import (
 )
 
 // Listener accepts connections of this package.
-type Listener struct{ net.Listener }
+type Listener struct {
+	net.Listener
+	Watch *Watch // tells when the other end of a connection has gone; nil: only a Read does
+}
 
 // Accept returns the next connection.
 func (l Listener) Accept() (net.Conn, error) {
@@ -14,7 +17,11 @@ func (l Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(inner), nil
+	conn := New(inner)
+	if ours, ok := conn.(*Conn); ok {
+		ours.watch = l.Watch
+	}
+	return conn, nil
 }
 
 // New returns a connection that takes the place of another; what is no TCP connection of package net is returned as it is.
@@ -33,9 +40,11 @@ func New(inner net.Conn) net.Conn {
 // Conn is a TCP connection. Safe for concurrent use as every net.Conn is.
 type Conn struct {
 	tcp
-	raw syscall.RawConn
-	in  half
-	out half
+	raw   syscall.RawConn
+	in    half
+	out   half
+	watch *Watch // may be nil
+	place place  // in watch
 }
 
 // tcp keeps *net.TCPConn's ReadFrom and WriteTo from being promoted: they would pass Read and Write by.

@@ -31,8 +31,11 @@ func newConn(inner *net.TCPConn, raw syscall.RawConn) *Conn {
 
 // Read reads what is there, or waits until something is.
 func (c *Conn) Read(p []byte) (int, error) {
-	if len(p) == 0 {
+	switch {
+	case len(p) == 0:
 		return 0, nil
+	case len(p) == 1 && c.place.held:
+		return c.place.alone()
 	}
 	h := &c.in
 	h.mu.Lock()

@@ -3,6 +3,7 @@
 package rawtcp
 
 import (
+	"context"
 	"net"
 	"syscall"
 )
@@ -10,5 +11,19 @@ import (
 const able = false
 
 type half struct{}
+
+// Watch watches nothing here: net/http finds out by itself who has gone.
+type Watch struct{}
+
+type place struct{}
+
+// NewWatch returns one that does nothing.
+func NewWatch() (*Watch, error) { return new(Watch), nil }
+
+// Close does nothing.
+func (w *Watch) Close() error { return nil }
+
+// Context returns ctx.
+func Context(ctx context.Context, _ net.Conn) context.Context { return ctx }
 
 func newConn(*net.TCPConn, syscall.RawConn) net.Conn { panic("rawtcp: not on this system") }
