@@ -19,6 +19,7 @@ func main() {
 	}
 	var o options
 	flag.StringVar(&o.binary, "binary", "bin/mcp-sidecar", "the sidecar to measure")
+	flag.StringVar(&o.than, "than", "", "another sidecar, to compare rows with instead of the reverse proxy: is it more or less?")
 	flag.IntVar(&o.rounds, "rounds", 11, "rounds; medians are taken over them")
 	flag.IntVar(&o.concurrency, "concurrency", 16, "requests under way at the same time")
 	flag.DurationVar(&o.slice, "slice", defaultSlice, "how long each of the three runs in each round of a row, about")

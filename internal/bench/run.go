@@ -20,6 +20,7 @@ const defaultSlice = time.Second
 
 type options struct {
 	binary      string
+	than        string // empty: the reverse proxy
 	rounds      int
 	concurrency int
 	slice       time.Duration
@@ -48,6 +49,10 @@ func run(ctx context.Context, o options) error {
 	h := &house{o: o, token: "bench-" + strconv.FormatInt(time.Now().UnixNano(), 16) + "-0a1b2c3d4e5f6a7b8c9d"}
 	defer h.stop()
 	if err := h.start(ctx); err != nil {
+		return err
+	}
+	if o.than != "" {
+		_, err := h.compare(ctx)
 		return err
 	}
 	figures, err := h.figuresAtRest()
@@ -105,21 +110,49 @@ func (h *house) start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	for i := range 5 {
-		if err := h.register(own, fmt.Sprintf("s%d", i+1)); err != nil {
-			return err
-		}
-	}
-	token, err := h.mint(own)
-	if err != nil {
-		return err
-	}
 	h.targets = [3]*target{
 		{name: "direct", url: "http://" + upstream + "/mcp"},
 		{name: "reverse proxy", url: "http://" + reverse + "/mcp", process: proxy},
-		{name: "sidecar", url: "http://" + own + "/mcp", token: token, prefix: "s1__", process: sidecar},
 	}
-	return nil
+	if h.targets[2], err = h.furnish("sidecar", own, sidecar); err != nil || h.o.than == "" {
+		return err
+	}
+	return h.startOther(ctx)
+}
+
+// startOther puts another sidecar in the reverse proxy's place.
+func (h *house) startOther(ctx context.Context) error {
+	address, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	metrics, err := freeAddress()
+	if err != nil {
+		return err
+	}
+	other, err := h.launchSidecar(ctx, h.o.than, address, metrics, "other")
+	if err != nil {
+		return err
+	}
+	h.targets[1], err = h.furnish("other sidecar", address, other)
+	return err
+}
+
+// furnish registers the upstream five times with a sidecar and returns the way through it.
+func (h *house) furnish(name, address string, sidecar *process) (*target, error) {
+	for i := range 5 {
+		if err := h.register(address, fmt.Sprintf("s%d", i+1)); err != nil {
+			return nil, err
+		}
+	}
+	token, err := h.mint(address)
+	return &target{name: name, url: "http://" + address + "/mcp", token: token, prefix: "s1__", process: sidecar}, err
+}
+
+// launchSidecar starts a sidecar with nothing in its directory.
+func (h *house) launchSidecar(ctx context.Context, binary, address, metrics, data string) (*process, error) {
+	return h.launch(ctx, address, []string{"MCP_SIDECAR_ADMIN_TOKEN=" + h.token}, binary, "serve", "--listen", address, "--metrics-listen", metrics,
+		"--data-dir", filepath.Join(h.dir, data), "--allow-private-cidrs", "127.0.0.0/8", "--audit-log", filepath.Join(h.dir, data+".log"))
 }
 
 func (h *house) launch(ctx context.Context, address string, env []string, name string, args ...string) (*process, error) {
@@ -149,8 +182,7 @@ func (h *house) startSidecar(ctx context.Context, own string) (sidecar *process,
 			h.running = h.running[:len(h.running)-1]
 		}
 		started := time.Now()
-		sidecar, err = h.launch(ctx, own, []string{"MCP_SIDECAR_ADMIN_TOKEN=" + h.token}, h.o.binary, "serve", "--listen", own, "--metrics-listen", h.metrics,
-			"--data-dir", filepath.Join(h.dir, fmt.Sprint("data", n)), "--allow-private-cidrs", "127.0.0.0/8", "--audit-log", filepath.Join(h.dir, "audit.log"))
+		sidecar, err = h.launchSidecar(ctx, h.o.binary, own, h.metrics, fmt.Sprint("data", n))
 		if err != nil {
 			return nil, err
 		}
