@@ -43,8 +43,11 @@ func (b *Buffer) Release() {
 	}
 }
 
-// firstPart is how much of a body must have arrived before the length it promises is believed.
-const firstPart = 16 << 10
+// A body that promises no more than believed is given room for all of it at once. Of a longer one as much must have arrived before its promise is believed; one that promises nothing begins with firstPart.
+const (
+	believed  = 64<<10 + 2<<10 // 64 KiB and an envelope
+	firstPart = 16 << 10
+)
 
 // ReadAll reads r to its end into a buffer. sizeHint is the length if it is known (a Content-Length), else negative: a known one costs no regrowth. More than limit bytes
 // are ErrTooLarge, at once if the hint says so, and nothing is read beyond the limit but one byte.
@@ -55,7 +58,7 @@ func ReadAll(r io.Reader, sizeHint int64, limit int) (*Buffer, error) {
 	limit = min(limit, maxText)
 	size := firstPart
 	if sizeHint >= 0 {
-		size = min(size, int(sizeHint)+1)
+		size = min(believed, int(sizeHint)+1)
 	}
 	m := takeMemory(min(size, limit+1))
 	n := 0
