@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync"
 
 	"mcpsidecar/proxy/rpc"
 	"mcpsidecar/proxy/upstream"
@@ -102,7 +103,8 @@ func (t *turn) ownToken(pieces [][]byte, ex *upstream.Exchange, raw []byte) [][]
 	if raw == nil {
 		return nil
 	}
-	if t.meta.progress == nil || !bytes.Equal(rpc.Find(raw, metaProgressToken), ex.Token()) {
+	from, to := rpc.Place(raw, metaProgressToken)
+	if t.meta.progress == nil || to == 0 || !bytes.Equal(raw[from:to], ex.Token()) {
 		if t.session == nil && t.task == nil || t.proxy.tasks.empty() {
 			return nil
 		}
@@ -111,11 +113,7 @@ func (t *turn) ownToken(pieces [][]byte, ex *upstream.Exchange, raw []byte) [][]
 		}
 		return append(pieces, raw)
 	}
-	pieces, err := rpc.EditObject(pieces, raw, rpc.Edit{Name: metaProgressToken, Value: t.meta.progress})
-	if err != nil {
-		return nil
-	}
-	return pieces
+	return append(pieces, raw[:from], t.meta.progress, raw[to:])
 }
 
 // wantsLog says whether the client asked for log messages of this level: a modern one with the request, a legacy one for its session.
@@ -266,13 +264,48 @@ func (t *turn) writePieces(status int, pieces [][]byte) {
 	header["Content-Length"] = []string{strconv.Itoa(size)}
 	t.deadline()
 	t.w.WriteHeader(status)
-	for _, piece := range pieces {
-		if t.send(piece) != nil {
-			t.outcome = outcomeError
-			return
-		}
+	if t.sendAll(pieces) != nil {
+		t.outcome = outcomeError
 	}
 }
+
+// sendAll sends pieces one after the other. Many that are small, as those of a list are, are put together first: net/http would hand nearly each to the system by itself, in two parts.
+func (t *turn) sendAll(pieces [][]byte) (err error) {
+	if len(pieces) <= few {
+		for i := 0; i < len(pieces) && err == nil; i++ {
+			err = t.send(pieces[i])
+		}
+		return err
+	}
+	together := togethers.Get().(*[]byte)
+	defer togethers.Put(together)
+	text := (*together)[:0]
+	for _, piece := range pieces {
+		if len(text)+len(piece) > maxTogether && len(text) > 0 {
+			if err = t.send(text); err != nil {
+				return err
+			}
+			text = text[:0]
+		}
+		if len(piece) > maxTogether {
+			err = t.send(piece)
+		} else {
+			text = append(text, piece...)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return t.send(text)
+}
+
+// few pieces are sent as they are. Of more, as much is put together as maxTogether.
+const (
+	few         = 3
+	maxTogether = 64 << 10
+)
+
+var togethers = sync.Pool{New: func() any { return new(make([]byte, 0, maxTogether)) }}
 
 // translate takes a result from one era to the other. Within one era it is passed on as it is.
 func (t *turn) translate(conn *upstream.Conn, era upstream.Era, m *rpc.Message) (pieces [][]byte, ok bool) {

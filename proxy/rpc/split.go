@@ -103,17 +103,26 @@ func Members(dst []Member, object []byte) ([]Member, error) {
 
 // Find returns the raw value of one member of an already accepted object, or nil.
 func Find(object []byte, name string) []byte {
+	from, to := Place(object, name)
+	if to == 0 {
+		return nil
+	}
+	return object[from:to:to]
+}
+
+// Place returns where the raw value of one member of an already accepted object stands in it: object[from:to]. Without such a member to is 0.
+func Place(object []byte, name string) (from, to int) {
 	c := begin(object, '{')
 	for first := true; c.more(first, '}'); first = false {
 		raw, value := c.member()
 		if c.bad {
-			return nil
+			return 0, 0
 		}
 		if Equal(raw, name) {
-			return value
+			return c.end - len(value), c.end
 		}
 	}
-	return nil
+	return 0, 0
 }
 
 // Elements splits an array that was already accepted.

@@ -212,6 +212,7 @@ type source struct {
 	clock *clock
 	head  byte
 	held  bool // head has been read from r and not given out
+	ended bool // r has been read to its end
 }
 
 // peek reads the first byte; it waits until there is one.
@@ -233,5 +234,6 @@ func (s *source) Read(p []byte) (int, error) {
 	if n > 0 {
 		s.clock.sawBytes()
 	}
+	s.ended = s.ended || err == io.EOF
 	return n, err
 }

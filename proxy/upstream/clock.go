@@ -53,6 +53,16 @@ func (k *clock) sawBytes() {
 
 func (k *clock) sawMessage() { k.message.Store(int64(time.Since(k.begun))) }
 
+// sawEvent is sawMessage for a message on the exchange's own stream: it came with the bytes that came last, whose time is known. A burst of events is read at once.
+func (k *clock) sawEvent() {
+	switch bytes := k.bytes.Load(); {
+	case bytes < 0:
+		k.sawMessage()
+	case bytes > k.message.Load():
+		k.message.Store(bytes)
+	}
+}
+
 // hold says that it is not the server that keeps us waiting; resume says that it is again.
 func (k *clock) hold() {
 	k.mu.Lock()

@@ -249,7 +249,6 @@ func (e *Exchange) step() (m rpc.Message, pass bool, failure *Failure) {
 	if failure != nil {
 		return m, false, failure
 	}
-	e.clock.sawMessage()
 	pass, failure = e.judge(m)
 	return m, pass, failure
 }
@@ -258,11 +257,13 @@ func (e *Exchange) step() (m rpc.Message, pass bool, failure *Failure) {
 func (e *Exchange) judge(m rpc.Message) (pass bool, failure *Failure) {
 	switch m.Kind {
 	case rpc.Notification:
+		e.clock.sawEvent()
 		if belongsToNoRequest(m.Method) {
 			e.conn.notify(m)
 			return false, nil
 		}
 	case rpc.Request:
+		e.clock.sawEvent()
 		if e.link.era == Modern {
 			return false, nil // a modern server must not ask, and could not be answered
 		}
@@ -377,7 +378,7 @@ func (e *Exchange) Close() {
 		e.buffer.Release()
 	}
 	e.conn.untrack(e)
-	if !e.answered || !e.streamed || e.response == nil || !e.drain() {
+	if !e.answered || !e.streamed || e.response == nil || e.source.ended || !e.drain() {
 		e.ctx.end(errAnswer)
 		if e.response != nil {
 			e.response.Body.Close()
@@ -391,7 +392,7 @@ const (
 	drainSize = 16 << 10
 )
 
-// drain reads the end of a stream whose answer is there, so that the connection can serve again. It is usually there already, but nobody should wait for it.
+// drain reads the end of a stream whose answer is there and whose end has not come with it, so that the connection can serve again. Nobody should wait for it.
 func (e *Exchange) drain() bool {
 	body, ctx := e.response.Body, e.ctx
 	return e.conn.server.spawn(func() {
