@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -40,6 +42,7 @@ type Store struct {
 	// fixed at creation
 	engine           kv.Engine
 	aead             cipher.AEAD
+	names            []byte // key of keyOf
 	perUser, overall int
 	now              func() time.Time
 
@@ -64,6 +67,9 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		s.now = time.Now
 	}
 	block, err := aes.NewCipher(config.Key[:])
+	if err == nil {
+		s.names, err = hkdf.Key(sha256.New, config.Key[:], nil, "names", sha256.Size)
+	}
 	if err == nil {
 		s.aead, err = cipher.NewGCMWithRandomNonce(block)
 	}
@@ -96,7 +102,7 @@ func (s *Store) Keep(ctx context.Context, user, session string, text []byte) err
 	}
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	owner, own, now := keyOf(user), keyOf(session), s.now()
+	owner, own, now := s.keyOf(user), s.keyOf(session), s.now()
 	ends := now.Add(Life)
 	old := s.outdated(owner, own, now)
 	err := s.engine.Update(ctx, func(tx kv.Tx) error {
@@ -121,7 +127,7 @@ func (s *Store) Keep(ctx context.Context, user, session string, text []byte) err
 
 // Recall returns the text of a user's session; nil: there is none.
 func (s *Store) Recall(ctx context.Context, user, session string) (text []byte, err error) {
-	owner, own := keyOf(user), keyOf(session)
+	owner, own := s.keyOf(user), s.keyOf(session)
 	s.mu.RLock()
 	ends, known := s.index[owner][own]
 	s.mu.RUnlock()
@@ -145,7 +151,7 @@ func (s *Store) Recall(ctx context.Context, user, session string) (text []byte, 
 func (s *Store) Forget(ctx context.Context, user, session string) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	key := place{keyOf(user), keyOf(session)}
+	key := place{s.keyOf(user), s.keyOf(session)}
 	s.mu.RLock()
 	_, known := s.index[key.user][key.session]
 	s.mu.RUnlock()
@@ -226,9 +232,11 @@ func (s *Store) drop(key place) {
 	}
 }
 
-func keyOf(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return hex.EncodeToString(sum[:16])
+// keyOf is what stands for a user or a session. Nobody can try out without the key which user names it is made of.
+func (s *Store) keyOf(name string) string {
+	mac := hmac.New(sha256.New, s.names)
+	mac.Write([]byte(name))
+	return hex.EncodeToString(mac.Sum(nil)[:16])
 }
 
 // A value is when it ends, in eight bytes of Unix seconds, and the sealed text. Both are bound to the key.
