@@ -272,8 +272,8 @@ func (r *ragged) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// FuzzWriteEvent: what is written is read back as one event, whatever the data and the id.
-func FuzzWriteEvent(f *testing.F) {
+// FuzzAppendEvent: what is appended is read back as one event, whatever the data and the id.
+func FuzzAppendEvent(f *testing.F) {
 	f.Add("7", []byte("a\nb\r\nc\rd"))
 	f.Add("7\n\ndata: forged", []byte("\n\n"))
 	f.Fuzz(func(t *testing.T, id string, data []byte) {
@@ -281,11 +281,7 @@ func FuzzWriteEvent(f *testing.F) {
 			return
 		}
 		text := rpc.AppendEvent(nil, id, data)
-		var b bytes.Buffer
-		if err := rpc.WriteEvent(&b, id, data); err != nil || !bytes.Equal(b.Bytes(), text) {
-			t.Fatalf("written as %q, appended as %q, %v", b.Bytes(), text, err)
-		}
-		r := rpc.NewEventReader(&b, 1<<20)
+		r := rpc.NewEventReader(bytes.NewReader(text), 1<<20)
 		defer r.Release()
 		e, err := r.Next()
 		want := strings.ReplaceAll(strings.ReplaceAll(string(data), "\r\n", "\n"), "\r", "\n")

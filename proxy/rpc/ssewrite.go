@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"bytes"
-	"io"
 	"strings"
 )
 
@@ -17,25 +16,6 @@ func AppendEvent(dst []byte, id string, data []byte) []byte {
 		}
 		data = rest
 	}
-}
-
-// WriteEvent writes what AppendEvent appends, without copying a large data.
-func WriteEvent(w io.Writer, id string, data []byte) error {
-	if len(data) <= 2<<10 || bytes.IndexByte(data, '\n') >= 0 || bytes.IndexByte(data, '\r') >= 0 {
-		m := takeMemory(len(data) + len(id) + 64)
-		defer m.release()
-		_, err := w.Write(AppendEvent(m.bytes[:0], id, data))
-		return err
-	}
-	var room [256]byte
-	if _, err := w.Write(append(appendEventHead(room[:0], id), "data: "...)); err != nil {
-		return err
-	}
-	if _, err := w.Write(data); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n\n")
-	return err
 }
 
 func appendEventHead(dst []byte, id string) []byte {
