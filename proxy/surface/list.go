@@ -37,10 +37,19 @@ func (k Kind) Member() string { return words[k].member }
 
 // Limits of what is taken from one server.
 const (
-	maxEntries = 10_000
-	maxEntry   = 256 << 10 // bytes
-	maxKey     = 4096      // bytes: it becomes part of a header
+	maxEntries   = 10_000
+	maxTemplates = 1000      // each of which keeps a pattern once it was matched
+	maxEntry     = 256 << 10 // bytes
+	maxKey       = 4096      // bytes: it becomes part of a header
 )
+
+// most is how many entries of this kind are taken.
+func (k Kind) most() int {
+	if k == Templates {
+		return maxTemplates
+	}
+	return maxEntries
+}
 
 // Entry is one prompt, resource or template.
 type Entry struct {
@@ -68,7 +77,7 @@ type List struct {
 // occurs twice the first stays, since both are the same to whoever reads.
 func Read(kind Kind, slug string, elements [][]byte) *List {
 	l := &List{Kind: kind, Slug: slug}
-	l.Entries = l.unique(l.readable(elements))
+	l.Entries = l.atMost(kind.most(), l.unique(l.readable(elements)))
 	slices.SortFunc(l.Entries, func(a, b Entry) int { return cmp.Compare(a.Key, b.Key) })
 	l.byKey = make(map[string]*Entry, len(l.Entries))
 	for i := range l.Entries {
@@ -86,12 +95,8 @@ func Read(kind Kind, slug string, elements [][]byte) *List {
 
 // readable are the elements that can be shown at all.
 func (l *List) readable(elements [][]byte) []Entry {
-	entries := make([]Entry, 0, min(len(elements), maxEntries))
+	entries := make([]Entry, 0, len(elements))
 	for i, raw := range elements {
-		if len(entries) == maxEntries {
-			l.warn("The server lists more than %d %ss; the rest was left out.", maxEntries, words[l.Kind].one)
-			break
-		}
 		key := ""
 		if len(raw) > 0 && raw[0] == '{' && len(raw) <= maxEntry {
 			key, _ = rpc.String(rpc.Find(raw, words[l.Kind].key))
@@ -127,6 +132,15 @@ func (l *List) unique(entries []Entry) []Entry {
 		}
 		return again || l.Kind == Prompts
 	})
+}
+
+// atMost leaves out what is too much, once it is known what is listed more than once.
+func (l *List) atMost(most int, entries []Entry) []Entry {
+	if len(entries) <= most {
+		return entries
+	}
+	l.warn("The server lists more than %d %ss; the rest was left out.", most, words[l.Kind].one)
+	return slices.Clone(entries[:most])
 }
 
 // maxWarnings is how many sentences about one list are kept.

@@ -91,6 +91,22 @@ func TestWhatIsLeftOut(t *testing.T) {
 	}
 }
 
+// TestListsHaveAnEnd is R-06.
+func TestListsHaveAnEnd(t *testing.T) {
+	var keys []string
+	for i := range 10_001 {
+		keys = append(keys, fmt.Sprintf("x://%d{a}", i))
+	}
+	for kind, most := range map[surface.Kind]int{surface.Prompts: 10_000, surface.Resources: 10_000, surface.Templates: 1000} {
+		if l := read(kind, "s", keys...); len(l.Entries) != most || len(l.Warnings) != 1 {
+			t.Errorf("%s: %d entries are kept, and said is %q", kind.Method(), len(l.Entries), l.Warnings)
+		}
+	}
+	if l := read(surface.Prompts, "s", append(keys, keys[0])...); l.Find(keys[0]) != nil {
+		t.Error("a prompt that is listed again, beyond what is kept, is offered")
+	}
+}
+
 // TestHiddenTextsAreRemoved is T-01: what would have to be sent back cannot be cleaned, and is left out.
 func TestHiddenTextsAreRemoved(t *testing.T) {
 	for _, test := range []struct {
