@@ -97,6 +97,9 @@ type unreachableError struct{ why string }
 
 func (e *unreachableError) Error() string { return e.why }
 
+// sayUsers is what there is to do about it.
+const sayUsers = "An admin can mint a token that names the user, end users that are not needed any more, or raise --max-users."
+
 // plain is every error whose answer is always the same.
 var plain = []struct {
 	err    error
@@ -109,6 +112,8 @@ var plain = []struct {
 	{caller.ErrUserRequired, http.StatusBadRequest, "A token of role agent must name exactly one user in Sidecar-User."},
 	{caller.ErrUserInvalid, http.StatusBadRequest, "Sidecar-User is not a valid user name."},
 	{caller.ErrUserForbidden, http.StatusForbidden, "Only a token of role agent may send Sidecar-User."},
+	{caller.ErrUsers, http.StatusForbidden, "The user that Sidecar-User names is not known, and agents can make no more users known. " + sayUsers},
+	{caller.ErrNewUsers, http.StatusTooManyRequests, "The token has named too many new users in a short time. Try again later; users who are known already are not affected."},
 	{caller.ErrUnavailable, http.StatusServiceUnavailable, "The caller cannot be verified at present."},
 
 	{errNotFound, http.StatusNotFound, "There is nothing here that you may see."},
@@ -245,6 +250,8 @@ func refusalReason(err error) string {
 		"user_required":  caller.ErrUserRequired,
 		"user_forbidden": caller.ErrUserForbidden,
 		"user_invalid":   caller.ErrUserInvalid,
+		"users":          caller.ErrUsers,
+		"new_users":      caller.ErrNewUsers,
 		"unavailable":    caller.ErrUnavailable,
 		"role":           errForbidden,
 	} {

@@ -80,7 +80,7 @@ func openAt(t testing.TB, engine kv.Engine, public string, allowed netip.Prefix)
 	f.store, err = configstore.Open(t.Context(), configstore.Config{Engine: engine, Keyring: keyring, Ended: func(ended []configstore.Grant) { f.broker.Ended(ended) }})
 	must(t, err)
 	t.Cleanup(func() { f.store.Close() })
-	f.callers, err = caller.New(caller.Config{Bootstrap: rootToken, OnUser: f.store.EnsureUser})
+	f.callers, err = caller.New(caller.Config{Bootstrap: rootToken, Users: f.store})
 	must(t, err)
 	f.openBroker(t, public)
 	f.api = newAPI(t, f.config())
@@ -146,7 +146,11 @@ func (f *fixture) reloaded(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.callers.Reload(tokens)
+	users, err := f.store.Users(ctx)
+	if err != nil {
+		return err
+	}
+	f.callers.Reload(tokens, users...)
 	return nil
 }
 

@@ -63,7 +63,7 @@ func TestWhoCannotBeVerifiedIsToldWhy(t *testing.T) {
 		err    error
 		status int
 	}{
-		{caller.ErrNoCredential, 401}, {caller.ErrBadCredential, 401}, {&caller.ThrottledError{RetryAfter: 1500_000_000}, 429}, {caller.ErrUserRequired, 400}, {caller.ErrUserInvalid, 400},
+		{caller.ErrNoCredential, 401}, {caller.ErrBadCredential, 401}, {&caller.ThrottledError{RetryAfter: 1500_000_000, Cause: caller.ErrThrottled}, 429}, {&caller.ThrottledError{RetryAfter: 1500_000_000, Cause: caller.ErrNewUsers}, 429}, {caller.ErrUsers, 403}, {caller.ErrUserRequired, 400}, {caller.ErrUserInvalid, 400},
 		{caller.ErrUserForbidden, 403}, {caller.ErrUnavailable, 503}, {errors.New("some other " + canary), 500},
 	} {
 		config := f.config()

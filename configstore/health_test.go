@@ -179,7 +179,7 @@ func TestObserve(t *testing.T) {
 
 	w.EnsureUser(ctx, "alice") // a look and a write
 	w.EnsureUser(ctx, "alice")
-	w.sees(t, "ensure_user true", "ensure_user true", "ensure_user true")
+	w.sees(t, "has_user true", "ensure_user true", "has_user true")
 
 	w.engine.fail(errors.New("the disk is on fire"))
 	_, err := w.UpdateServer(ctx, one.ID, func(*configstore.Server) error { return nil })

@@ -1,6 +1,7 @@
 package configstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ var (
 	ErrDuplicate = errors.New("the slug is taken")                 // of a server
 	ErrConflict  = errors.New("the record was changed by another") // an expected revision is not the present one
 	ErrNewer     = errors.New("the store was written by a newer version")
+	ErrUsers     = errors.New("as many users are known as there may be")
 	ErrFull      = kv.ErrFull
 	ErrDamaged   = kv.ErrDamaged
 	ErrClosed    = kv.ErrClosed
@@ -35,21 +37,28 @@ type Config struct {
 	// and not an error.
 	Observe func(op string, d time.Duration, err error)
 
+	// MaxUsers is how many users may be known before EnsureUser makes no more known; 0: DefaultMaxUsers. A token's user is an admin's word and is always taken.
+	MaxUsers int
+
 	// Ended is told the grants that a change of something else has ended, once it is written: the server was deleted or is another one now, the user was deleted, or the server got another
 	// provider. Each has the secret of its client, so that it can be revoked. May be nil; it must not wait for the store.
 	Ended func([]Grant)
 }
 
+// DefaultMaxUsers is many more than one deployment of the embedded store serves, and few enough to be read with each change of the configuration.
+const DefaultMaxUsers = 10_000
+
 // Store is the config store. Safe for concurrent use.
 type Store struct {
-	engine  kv.Engine
-	codec   codec
-	now     func() time.Time
-	logger  *slog.Logger
-	observe func(op string, d time.Duration, err error)
-	ended   func([]Grant)
-	full    atomic.Bool // the last write found no room
-	firsts  together
+	engine   kv.Engine
+	codec    codec
+	now      func() time.Time
+	logger   *slog.Logger
+	observe  func(op string, d time.Duration, err error)
+	ended    func([]Grant)
+	maxUsers int
+	full     atomic.Bool // the last write found no room
+	firsts   together
 }
 
 // Open checks the engine's schema version, key check value and every record, or writes the first two into an empty engine, and returns the store. A wrong key, a damaged record or a newer schema
@@ -60,7 +69,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	}
 	s := &Store{
 		engine: config.Engine, codec: codecOf(config.Keyring),
-		now: config.Now, logger: config.Logger, observe: config.Observe, ended: config.Ended,
+		now: config.Now, logger: config.Logger, observe: config.Observe, ended: config.Ended, maxUsers: cmp.Or(config.MaxUsers, DefaultMaxUsers),
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -110,6 +119,7 @@ var (
 	opCreateToken    = operation{"create_token", "creating a token"}
 	opRevokeToken    = operation{"revoke_token", "revoking a token"}
 	opUsers          = operation{"users", "listing users"}
+	opHasUser        = operation{"has_user", "looking for a user"}
 	opEnsureUser     = operation{"ensure_user", "noting a user"}
 	opDeleteUser     = operation{"delete_user", "deleting a user"}
 
@@ -135,7 +145,7 @@ var (
 
 	operations = []operation{
 		opSnapshot, opServers, opServer, opCreateServer, opUpdateServer, opDeleteServer, opCatalog, opApproveCatalog, opTokens, opCreateToken, opRevokeToken,
-		opUsers, opEnsureUser, opDeleteUser, opBackup, opHealthy, opReseal,
+		opUsers, opHasUser, opEnsureUser, opDeleteUser, opBackup, opHealthy, opReseal,
 		opGrant, opGrants, opGrantMarks, opUpdateGrant, opDeleteGrant, opBeginFlow, opTakeFlow, opFinishFlow, opDropFlow, opAddLink, opLink, opTakeLink,
 		opRegistration, opPutRegistration, opDropRegistration,
 	}
@@ -190,7 +200,7 @@ func (s *Store) do(op operation, run func() error) error {
 
 // isAnswer says that an error is about the request and not about the store.
 func isAnswer(err error) bool {
-	for _, answer := range []error{ErrNotFound, ErrDuplicate, ErrConflict, ErrInvalid, context.Canceled} {
+	for _, answer := range []error{ErrNotFound, ErrDuplicate, ErrConflict, ErrInvalid, ErrUsers, context.Canceled} {
 		if errors.Is(err, answer) {
 			return true
 		}

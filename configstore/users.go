@@ -30,26 +30,49 @@ func (s *Store) Users(ctx context.Context) (users []User, err error) {
 // users come in the order of their keys, which is that of their names.
 func (s *Store) users(tx kv.Tx) ([]User, error) { return scan(s, tx, prefixUser, openUser) }
 
-// EnsureUser makes a user known; it writes only the first time.
-func (s *Store) EnsureUser(ctx context.Context, name string) error {
-	known := false
-	err := s.view(ctx, opEnsureUser, func(tx kv.Tx) (err error) {
-		if !validUser(name) {
-			return fmt.Errorf("%w: %q is no user name", ErrInvalid, shortened(name))
-		}
+// HasUser says whether a user is known.
+func (s *Store) HasUser(ctx context.Context, name string) (known bool, err error) {
+	if !validUser(name) {
+		return false, nil
+	}
+	err = s.view(ctx, opHasUser, func(tx kv.Tx) (err error) {
 		_, known, err = tx.Get(userKey(name))
 		return err
 	})
-	if err != nil || known {
+	return known, err
+}
+
+// EnsureUser makes a user known that an agent names; it writes only the first time. Where as many are known as there may be, one more is ErrUsers.
+func (s *Store) EnsureUser(ctx context.Context, name string) error {
+	if known, err := s.HasUser(ctx, name); err != nil || known {
 		return err
 	}
 	return s.update(ctx, opEnsureUser, func(tx kv.Tx) error {
+		if err := s.roomForUser(tx); err != nil {
+			if _, known, _ := tx.Get(userKey(name)); known { // another was faster, and took the last place
+				return errUnchanged
+			}
+			return err
+		}
 		written, err := s.ensureUser(tx, name)
-		if err == nil && !written { // another was faster
+		if err == nil && !written {
 			return errUnchanged
 		}
 		return err
 	})
+}
+
+// roomForUser counts keys and opens no record.
+func (s *Store) roomForUser(tx kv.Tx) error {
+	known := 0
+	err := tx.Scan(prefixUser, func(string, []byte) bool {
+		known++
+		return known < s.maxUsers
+	})
+	if err == nil && known >= s.maxUsers {
+		return ErrUsers
+	}
+	return err
 }
 
 func (s *Store) ensureUser(tx kv.Tx, name string) (written bool, err error) {

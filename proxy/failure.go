@@ -183,6 +183,10 @@ type refusal struct {
 func refuseCaller(err error) refusal {
 	var throttled *caller.ThrottledError
 	switch {
+	case errors.Is(err, caller.ErrUsers):
+		return refusal{http.StatusForbidden, "users", "the user that Sidecar-User names is not known, and agents can make no more users known: an admin can mint a token that names the user, end users that are not needed any more, or raise --max-users", "", 0}
+	case errors.Is(err, caller.ErrNewUsers) && errors.As(err, &throttled):
+		return refusal{http.StatusTooManyRequests, "new_users", "the token has named too many new users in a short time: try again later; users who are known already are not affected", "", throttled.RetryAfter}
 	case errors.As(err, &throttled):
 		return refusal{http.StatusTooManyRequests, "throttled", "too many failed attempts: try again later", "", throttled.RetryAfter}
 	case errors.Is(err, caller.ErrNoCredential):

@@ -37,6 +37,7 @@ type options struct {
 	maxBody, maxMessage   int
 	maxPages              int
 	perUser               int
+	maxUsers              int
 	tokenRate             int
 	upstreamTimeout       time.Duration
 	upstreamMaxTime       time.Duration
@@ -93,6 +94,8 @@ var flags = []Flag{
 		func(o *options, text string) error { return setCount(&o.maxPages, text) }},
 	{"max-requests-per-user", "1024", "largest `number` of requests of one user under way; a large body counts once more for each MiB",
 		func(o *options, text string) error { return setCount(&o.perUser, text) }},
+	{"max-users", "10000", "largest `number` of known users up to which agents may make further ones known; a token can always name one",
+		func(o *options, text string) error { return setUsers(&o.maxUsers, text) }},
 	{"token-rate", "20", "largest `number` of token requests a second to one OAuth2 provider",
 		func(o *options, text string) error { return setCount(&o.tokenRate, text) }},
 	{"upstream-timeout", "60s", "`time` a server has to answer a call, when nothing comes before the answer",

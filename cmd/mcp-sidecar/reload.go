@@ -43,7 +43,7 @@ func (r *reloader) reload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("reading the configuration: %w", err)
 	}
-	r.callers.Reload(state.Tokens)
+	r.callers.Reload(state.Tokens, state.Users...)
 	r.proxy.Load(state)
 	slugs := make(map[string]string, len(state.Servers))
 	for _, server := range state.Servers {

@@ -93,7 +93,7 @@ func (run *program) openStore(ctx context.Context) error {
 		return err
 	}
 	store, err := configstore.Open(ctx, configstore.Config{
-		Engine: engine, Keyring: keyring, Logger: run.log("store"), Observe: run.meter.Store,
+		Engine: engine, Keyring: keyring, Logger: run.log("store"), Observe: run.meter.Store, MaxUsers: run.o.maxUsers,
 		Ended: func(ended []configstore.Grant) { run.accounts.Ended(ended) }, // nothing ends before there are accounts
 	})
 	if err != nil {
@@ -149,7 +149,7 @@ func (run *program) openTracer(context.Context) (err error) {
 
 // newData builds the data path: who calls, what may be reached, whose accounts are used there, and the proxy between.
 func (run *program) newData(ctx context.Context) (err error) {
-	run.callers, err = caller.New(caller.Config{Bootstrap: run.o.adminToken, OnUser: run.store.EnsureUser})
+	run.callers, err = caller.New(caller.Config{Bootstrap: run.o.adminToken, Users: run.store})
 	if err != nil {
 		return fmt.Errorf("%s: %w", envAdminToken, err)
 	}

@@ -126,10 +126,14 @@ func setSize(to *int, text string) error {
 	return nil
 }
 
-func setCount(to *int, text string) error {
+func setCount(to *int, text string) error { return setNumber(to, text, 10_000) }
+
+func setUsers(to *int, text string) error { return setNumber(to, text, 1_000_000) }
+
+func setNumber(to *int, text string, most int) error {
 	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > 10_000 {
-		return fmt.Errorf("%q is not a number between 1 and 10000", text)
+	if err != nil || n < 1 || n > most {
+		return fmt.Errorf("%q is not a number between 1 and %d", text, most)
 	}
 	*to = n
 	return nil

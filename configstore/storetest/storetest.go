@@ -60,6 +60,7 @@ func cases() []namedCase {
 		{"every field of a token comes back", tokenFields},
 		{"tokens are listed by age and can be revoked", tokens},
 		{"users", users},
+		{"agents cannot flood users", userFlood},
 		{"deleting a user ends its tokens", deleteUser},
 		{"every field of a grant comes back", grantFields},
 		{"a grant is written over one generation only", grantUpdates},
@@ -84,6 +85,7 @@ func contendedCases() []namedCase {
 		{"a hundred increments are a hundred", increments},
 		{"one of a hundred gets the slug", slugRace},
 		{"a hundred first catalogs are one", firstCatalogRace},
+		{"a hundred new users take the places that there are", userRace},
 		{"one of a hundred takes the flow", flowRace},
 		{"one of a hundred writes over a generation", grantRace},
 		{"a hundred at everything", everything},
@@ -115,7 +117,7 @@ func begin(t *testing.T, place kvtest.Place, between func(*subject)) *subject {
 		if err != nil {
 			t.Fatal(err)
 		}
-		store, err := configstore.Open(t.Context(), configstore.Config{Engine: opened, Keyring: s.keyring, Now: s.now, Ended: s.noteEnded})
+		store, err := configstore.Open(t.Context(), configstore.Config{Engine: opened, Keyring: s.keyring, Now: s.now, Ended: s.noteEnded, MaxUsers: userPlaces})
 		if err != nil {
 			t.Fatal(err)
 		}

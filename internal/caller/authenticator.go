@@ -26,16 +26,19 @@ var (
 	ErrUserRequired  = errors.New("a token of role agent must name exactly one user in Sidecar-User")
 	ErrUserForbidden = errors.New("only a token of role agent may send Sidecar-User")
 	ErrUserInvalid   = errors.New("Sidecar-User is not a valid user name")
+	ErrUsers         = errors.New("the user is not known, and agents can make no more users known")
+	ErrNewUsers      = errors.New("the token has named too many new users in a short time")
 	ErrUnavailable   = errors.New("the caller cannot be recorded")
 )
 
-// ThrottledError is ErrThrottled with the time after which to try again.
-type ThrottledError struct{ RetryAfter time.Duration }
+// ThrottledError is ErrThrottled or ErrNewUsers with the time after which to try again.
+type ThrottledError struct {
+	RetryAfter time.Duration
+	Cause      error
+}
 
-func (e *ThrottledError) Error() string { return ErrThrottled.Error() }
-
-// Is makes errors.Is(err, ErrThrottled) true.
-func (e *ThrottledError) Is(target error) bool { return target == ErrThrottled }
+func (e *ThrottledError) Error() string { return e.Cause.Error() }
+func (e *ThrottledError) Unwrap() error { return e.Cause }
 
 // Config is what an Authenticator needs.
 type Config struct {
@@ -43,17 +46,24 @@ type Config struct {
 	Bootstrap string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// OnUser is told each user that an agent names, before the request goes on,
-	// at least once between two Reloads. It must be safe for concurrent use and
-	// idempotent; if it fails, so does the request. Nil: nobody wants to know.
-	OnUser func(ctx context.Context, name string) error
+	// Users is where the names are kept that agents act for. Nil: nowhere.
+	Users Users
+}
+
+// Users keeps the known users. Safe for concurrent use. If it fails, so does the
+// request that names a user whom the last Reload did not bring.
+type Users interface {
+	HasUser(ctx context.Context, name string) (bool, error)
+	// EnsureUser makes one known, unless it is; configstore.ErrUsers: there are
+	// too many.
+	EnsureUser(ctx context.Context, name string) error
 }
 
 // Authenticator turns requests into identities. It is safe for concurrent use.
 type Authenticator struct {
 	// fixed at creation
 	now          func() time.Time
-	onUser       func(ctx context.Context, name string) error
+	users        Users
 	hasBootstrap bool
 	bootstrap    [32]byte
 	throttle     *throttle
@@ -62,21 +72,23 @@ type Authenticator struct {
 	index atomic.Pointer[index]
 }
 
-// index is what Reload publishes. tokens is never written to after that.
+// index is what Reload publishes. The maps are never written to after that.
 type index struct {
 	tokens map[string]entry
-	seen   sync.Map // user names that OnUser was told; dies with the index
+	users  map[string]struct{} // the known ones, when this was made
+	seen   sync.Map            // those that Users knows besides; dies with the index
 }
 
 type entry struct {
 	hash     [32]byte
 	expires  time.Time
 	identity Identity
+	pace     *pace // of an agent's new users; lives as long as the token
 }
 
 // New makes an Authenticator that knows the bootstrap token only, until Reload.
 func New(config Config) (*Authenticator, error) {
-	a := &Authenticator{now: config.Now, onUser: config.OnUser, decoy: Mint().Hash}
+	a := &Authenticator{now: config.Now, users: config.Users, decoy: Mint().Hash}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -91,16 +103,24 @@ func New(config Config) (*Authenticator, error) {
 	return a, nil
 }
 
-// Reload replaces all tokens by these. Records that no identity can be made of
-// are left out: a token that cannot be read is a token that is not accepted.
-func (a *Authenticator) Reload(tokens []configstore.APIToken) {
-	next := &index{tokens: make(map[string]entry, len(tokens))}
+// Reload replaces all tokens by these, and the users that need not be asked for
+// by those. Records that no identity can be made of are left out: a token that
+// cannot be read is a token that is not accepted.
+func (a *Authenticator) Reload(tokens []configstore.APIToken, known ...configstore.User) {
+	next, old := &index{tokens: make(map[string]entry, len(tokens)), users: make(map[string]struct{}, len(known))}, a.index.Load()
+	for _, user := range known {
+		next.users[user.Name] = struct{}{}
+	}
 	for _, token := range tokens {
 		identity, err := identityOf(token)
 		if err != nil {
 			continue
 		}
-		next.tokens[token.ID] = entry{hash: token.Hash, expires: token.ExpiresAt, identity: identity}
+		pace := old.tokens[token.ID].pace
+		if pace == nil {
+			pace = newPace()
+		}
+		next.tokens[token.ID] = entry{hash: token.Hash, expires: token.ExpiresAt, identity: identity, pace: pace}
 	}
 	a.index.Store(next)
 }
@@ -198,7 +218,7 @@ func (a *Authenticator) guessed(r *http.Request, credential string) (*Identity, 
 	}
 	address := remoteAddress(r)
 	if wait := a.throttle.wait(address); wait > 0 {
-		return nil, &ThrottledError{RetryAfter: wait}
+		return nil, &ThrottledError{wait, ErrThrottled}
 	}
 	identity, err := a.chosen(credential)
 	if err != nil {
@@ -244,20 +264,5 @@ func (a *Authenticator) actFor(r *http.Request, current *index, identity *Identi
 		return fmt.Errorf("%w: %w", ErrUserInvalid, err)
 	}
 	identity.User = named[0]
-	return a.announce(r.Context(), current, identity.User)
-}
-
-// announce tells OnUser of a name that this index has not seen yet.
-func (a *Authenticator) announce(ctx context.Context, current *index, name string) error {
-	if a.onUser == nil {
-		return nil
-	}
-	if _, seen := current.seen.Load(name); seen || isAgain(ctx) {
-		return nil
-	}
-	if err := a.onUser(ctx, name); err != nil {
-		return fmt.Errorf("%w: recording user: %w", ErrUnavailable, err)
-	}
-	current.seen.Store(name, struct{}{})
-	return nil
+	return a.announce(r.Context(), current, identity)
 }

@@ -199,32 +199,6 @@ func TestReloadCopies(t *testing.T) {
 	}
 }
 
-// A user is recorded before its first request goes on, then not for every request, and again after Reload, since it may have been deleted.
-func TestUsersAreRecorded(t *testing.T) {
-	text, record := minted(caller.Agent)
-	d := newDoor(t, record)
-	for _, name := range []string{"bob", "carol", "bob", "bob"} {
-		if _, err := d.knock(append(bearer(text), "Sidecar-User", name)...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if !slices.Equal(d.told, []string{"bob", "carol"}) {
-		t.Errorf("told %v, want each once", d.told)
-	}
-	d.Reload([]configstore.APIToken{record})
-	d.fails = errors.New("disk full")
-	for range 2 {
-		_, err := d.knock(append(bearer(text), "Sidecar-User", "bob")...)
-		if !errors.Is(err, caller.ErrUnavailable) || !errors.Is(err, d.fails) {
-			t.Errorf("while the store is down: %v, want ErrUnavailable", err)
-		}
-	}
-	d.fails = nil
-	if _, err := d.knock(append(bearer(text), "Sidecar-User", "bob")...); err != nil || len(d.told) != 3 {
-		t.Errorf("afterwards: %v, told %v", err, d.told)
-	}
-}
-
 func TestManyAtOnce(t *testing.T) {
 	text, record := minted(caller.Agent)
 	d := newDoor(t, record)

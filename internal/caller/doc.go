@@ -2,13 +2,14 @@
 //
 // It owns the bearer tokens (their text, their hashes, how a request's token is
 // compared with what is stored), the rules of Sidecar-User, the throttle that
-// slows guessing down, and the Identity that the rest of the program reads from
+// slows guessing down, the pace at which agents bring new users, and the Identity that the rest of the program reads from
 // a request's context.
 //
 // It deliberately does not know what an identity may do: roles are matched with
 // routes by admin and with tools by policy. It does not know HTTP statuses
 // either; each surface translates the sentinels in its own failure.go. And it
-// never reads the store: whoever owns the store hands the tokens in with Reload.
+// never reads the store: whoever owns the store hands the tokens and the known
+// users in with Reload, and is asked for a user only who is not among them.
 //
 // Invariant: Authenticate returns an Identity only for exactly one credential
 // that matched exactly one stored token, and for exactly one user. Anything

@@ -2,8 +2,10 @@ package caller_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -23,14 +25,17 @@ type door struct {
 
 	mu    sync.Mutex
 	now   time.Time
-	told  []string // users that OnUser was told
-	fails error    // what OnUser says
+	asked []string // names that were looked for
+	told  []string // users that were made known
+	most  int      // how many may be; 0: any number
+	fails error    // what becomes of it
 }
 
 func newDoor(t testing.TB, tokens ...configstore.APIToken) *door {
 	t.Helper()
 	d := &door{t: t, now: start}
-	a, err := caller.New(caller.Config{Bootstrap: bootstrap, Now: d.clock, OnUser: d.onUser})
+	var _ caller.Users = d
+	a, err := caller.New(caller.Config{Bootstrap: bootstrap, Now: d.clock, Users: d})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +56,24 @@ func (d *door) wait(for_ time.Duration) {
 	d.now = d.now.Add(for_)
 }
 
-func (d *door) onUser(_ context.Context, name string) error {
+func (d *door) HasUser(_ context.Context, name string) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.fails == nil {
-		d.told = append(d.told, name)
+	d.asked = append(d.asked, name)
+	return slices.Contains(d.told, name), nil
+}
+
+func (d *door) EnsureUser(_ context.Context, name string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.fails != nil:
+		return d.fails
+	case d.most > 0 && len(d.told) >= d.most:
+		return fmt.Errorf("noting a user: %w", configstore.ErrUsers)
 	}
-	return d.fails
+	d.told = append(d.told, name)
+	return nil
 }
 
 // knock is a request with headers in pairs, from one address.
