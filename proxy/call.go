@@ -374,6 +374,6 @@ func (t *turn) trouble(err error) {
 		slug = t.server.slug
 	}
 	t.proxy.log.Warn("a call got no answer", "request_id", t.requestID(), t.traceID(), "server", slug, "error", err)
-	t.toolError(serverTrouble(slug, err))
+	t.toolError(serverTrouble(slug, t.requestID(), err))
 	t.outcome, t.traced.cause = outcomeError, causeOf(err)
 }

@@ -222,13 +222,16 @@ func setRetryAfter(header http.Header, after time.Duration) {
 	}
 }
 
-// serverTrouble is what the model reads when a server did not answer: which one, what happened, and whether the call may have had an effect.
-func serverTrouble(slug string, err error) string {
-	var f *upstream.Failure
-	if errors.As(err, &f) {
+// serverTrouble is what the model reads when a server did not answer: which one, what happened, whether the call may have had an effect, and, where the reason is not for it, how an admin finds that.
+func serverTrouble(slug, requestID string, err error) string {
+	f := (*upstream.Failure)(nil)
+	if !errors.As(err, &f) {
+		f = &upstream.Failure{Kind: upstream.Unreachable, Slug: slug}
+	}
+	if !f.Vague() || requestID == "" {
 		return f.Sentence()
 	}
-	return fmt.Sprintf("The server %q is not available.", slug)
+	return f.Sentence() + " An admin finds the reason in the log under request_id " + requestID + "."
 }
 
 // serverBusy is what it reads when the server has as much to do as it may.

@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -61,11 +60,15 @@ func (p *Proxy) probe(ctx context.Context, server *configstore.Server) (result P
 	return result
 }
 
-// forAdmin says what happened with the cause, which an admin may know: it is the admin's own URL.
+// reported is an error in words for the admin, who may know the reason: it is the admin's own URL.
+type reported struct{ failure *upstream.Failure }
+
+func (r reported) Error() string { return r.failure.Report() }
+func (r reported) Unwrap() error { return r.failure }
+
 func forAdmin(err error) error {
-	var f *upstream.Failure
-	if errors.As(err, &f) && f.Err != nil {
-		return fmt.Errorf("%s (%w)", f.Sentence(), f.Err)
+	if f := (*upstream.Failure)(nil); errors.As(err, &f) {
+		return reported{f}
 	}
 	return err
 }

@@ -32,7 +32,7 @@ const (
 	Credential   FailureKind = "credential"   // ConnConfig.Header failed; Err is its error
 )
 
-// Failure is what Do, Next, List and Info return. Its Error is for logs; Sentence is for callers.
+// Failure is what Do, Next, List and Info return. Its Error is for logs, Report for admins; Sentence is for callers.
 type Failure struct {
 	Kind       FailureKind
 	Slug       string
@@ -68,6 +68,12 @@ func (f *Failure) Sentence() string {
 	return text + "."
 }
 
+// Vague says that Sentence keeps the reason to itself: a caller who wants to know it has to ask an admin.
+func (f *Failure) Vague() bool { return f.predicate() == unavailable }
+
+// unavailable is all that callers learn of a server that cannot be reached.
+const unavailable = "is not available"
+
 // predicate is one and the same for everything that tells apart a closed port, a filtered one, a wrong certificate, a forbidden address and a server that breaks: the difference would let an outsider scan.
 func (f *Failure) predicate() string {
 	switch f.Kind {
@@ -99,7 +105,7 @@ func (f *Failure) predicate() string {
 	case Credential:
 		return "could not be called because no credentials are at hand"
 	}
-	return "is not available"
+	return unavailable
 }
 
 func retryWords(after time.Duration) string {
