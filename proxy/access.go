@@ -23,6 +23,8 @@ type Grants interface {
 	Token(ctx context.Context, server *configstore.Server, user string, refused secret.Value) (secret.Value, error)
 	// NewLink returns a link by which the user connects an account; scopes are what a challenge asked for, or nil.
 	NewLink(ctx context.Context, serverID, user string, scopes []string) (string, error)
+	// Why says in words for its user why the account that was connected cannot be used any more; empty: there was none, or nothing is known.
+	Why(ctx context.Context, server *configstore.Server, user string) string
 }
 
 // noGrants is for a program without accounts: a server that needs one cannot be used.
@@ -37,6 +39,8 @@ func (noGrants) Token(context.Context, *configstore.Server, string, secret.Value
 func (noGrants) NewLink(context.Context, string, string, []string) (string, error) {
 	return "", errNoGrants
 }
+
+func (noGrants) Why(context.Context, *configstore.Server, string) string { return "" }
 
 // access is one user's way to prove itself to a server, or everyone's where an admin stored the credential. It makes the headers of requests, and keeps the list that the server shows to this credential.
 type access struct {

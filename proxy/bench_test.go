@@ -105,6 +105,7 @@ func (g freshGrants) Token(context.Context, *configstore.Server, string, secret.
 	return g.token, nil
 }
 
+func (freshGrants) Why(context.Context, *configstore.Server, string) string           { return "" }
 func (freshGrants) NewLink(context.Context, string, string, []string) (string, error) { return "", nil }
 
 func benchProxy(b *testing.B, transport http.RoundTripper, change ...func(*configstore.Server)) (http.Handler, string) {

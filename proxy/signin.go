@@ -34,14 +34,15 @@ func (t *turn) offerSignIn(s *server, scopes []string, asked bool) {
 		t.outcome = outcomeError
 		return
 	}
-	message := "To use " + s.slug + ", connect your account: " + link
+	please := t.pleaseConnect(s, scopes)
+	message := please + ": " + link
 	switch {
 	case asked:
 		t.result(signInResult(s.slug, link, message, false))
 	case t.modern && opensURLs(t.meta.capabilities):
-		t.askToOpen(link, "To use "+s.slug+", connect your account.")
+		t.askToOpen(link, please+".")
 	case !t.modern && t.version == newestLegacy && opensURLs(t.session.sealed.Capabilities):
-		t.fail(failURLElicitation(link, "To use "+s.slug+", connect your account.", t.requestID()))
+		t.fail(failURLElicitation(link, please+".", t.requestID()))
 	case t.message.Method != "tools/call":
 		t.fail(failServer(message))
 	default:
@@ -50,6 +51,18 @@ func (t *turn) offerSignIn(s *server, scopes []string, asked bool) {
 	if !asked {
 		t.outcome = outcomeError
 	}
+}
+
+// pleaseConnect asks for an account, and says of one that was there why it does not do.
+func (t *turn) pleaseConnect(s *server, scopes []string) string {
+	why := s.link.grants.Why(t.ctx, &s.link.record, t.scope.identity.User)
+	switch {
+	case why != "":
+		return "The account that was connected to " + s.slug + " cannot be used any more: " + why + ". To use " + s.slug + ", connect your account again"
+	case len(scopes) > 0:
+		return "The server " + s.slug + " asks for more permissions than it was given. To use it, connect your account again"
+	}
+	return "To use " + s.slug + ", connect your account"
 }
 
 // showable says whether a link can be shown to a user: it is ours, so anything else is a mistake.

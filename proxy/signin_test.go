@@ -20,6 +20,7 @@ type fakeGrants struct {
 	mu     sync.Mutex
 	tokens map[string][]string // by user; the first is in use, each refresh takes one off
 	links  []string            // who got one, with the scopes
+	why    string              // what is said about the account that was there
 }
 
 func (g *fakeGrants) Token(_ context.Context, _ *configstore.Server, user string, refused secret.Value) (secret.Value, error) {
@@ -33,6 +34,8 @@ func (g *fakeGrants) Token(_ context.Context, _ *configstore.Server, user string
 	}
 	return secret.New("Bearer " + g.tokens[user][0]), nil
 }
+
+func (g *fakeGrants) Why(context.Context, *configstore.Server, string) string { return g.why }
 
 func (g *fakeGrants) NewLink(_ context.Context, serverID, user string, scopes []string) (string, error) {
 	g.mu.Lock()
@@ -233,4 +236,29 @@ func (r *rig) clientSpeaking(era, path, token, capabilities, version string) *cl
 		c.session = a.header.Get("Mcp-Session-Id")
 	}
 	return c
+}
+
+// Whoever had an account reads why it does not do any more, however the link is shown.
+func TestTheLinkSaysWhyAnAccountDoesNotDo(t *testing.T) {
+	for name, test := range map[string]struct{ era, capabilities string }{
+		"a modern client that opens links": {"modern", `{"elicitation":{"url":{}}}`},
+		"a modern client that does not":    {"modern", `{}`},
+		"a legacy client that opens links": {"legacy", `{"elicitation":{"url":{}}}`},
+		"a legacy client that does not":    {"legacy", `{}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := startFake(t, "legacy", tool("x"))
+			account(f, func(m seen) bool { return m.Method != "tools/call" }, "a-1")
+			r, g := accountRig(t, f)
+			c := r.clientWith(test.era, "/mcp", r.token("user", "alice"), test.capabilities)
+			c.list()
+			if got := c.ask("tools/call", "one__x", `"name":"one__x"`, ""); !strings.Contains(got.body, "To use one, connect your account") || strings.Contains(got.body, "cannot be used") {
+				t.Errorf("without an account before: %s", got.body)
+			}
+			g.why = "it was disconnected"
+			if got := c.ask("tools/call", "one__x", `"name":"one__x"`, ""); !strings.Contains(got.body, "The account that was connected to one cannot be used any more: it was disconnected. To use one, connect your account again") {
+				t.Errorf("with one before: %s", got.body)
+			}
+		})
+	}
 }

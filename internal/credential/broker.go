@@ -80,6 +80,7 @@ type Broker struct {
 	closed   bool                // mu guards: no flight and no revoker begins any more
 	flights  map[key]*flight     // mu guards; an entry lives while its refresh runs
 	trouble  map[key]*trouble    // mu guards; an entry lives until a refresh goes well, or its grant is gone
+	partings map[key]string      // mu guards: why connections were ended that are not there any more; an entry lives until its user has connected anew
 	leaving  []configstore.Grant // mu guards: what is to be revoked
 	revokers int                 // mu guards: how many goroutines do that
 }
@@ -99,7 +100,7 @@ func New(config Config) (*Broker, error) {
 	b := &Broker{
 		store: config.Store, discovery: config.Discovery, http: config.HTTP, public: strings.TrimRight(config.PublicURL, "/"), document: config.DocumentURL, name: config.Name,
 		locker: config.Locker, refreshed: config.Refreshed, changed: config.Changed, logger: config.Logger, requestTimeout: config.RequestTimeout,
-		flights: map[key]*flight{}, trouble: map[key]*trouble{},
+		flights: map[key]*flight{}, trouble: map[key]*trouble{}, partings: map[key]string{},
 	}
 	b.complete()
 	b.ctx, b.stop = context.WithCancel(context.Background())
@@ -189,13 +190,18 @@ func (b *Broker) follow() {
 	}
 }
 
-// forget drops the troubles of grants that are gone.
+// forget drops the troubles of grants that are gone, and the ends of those that are there.
 func (b *Broker) forget(marks map[key]string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for k := range b.trouble {
 		if _, there := marks[k]; !there {
 			delete(b.trouble, k)
+		}
+	}
+	for k := range b.partings {
+		if _, there := marks[k]; there {
+			delete(b.partings, k)
 		}
 	}
 }

@@ -28,6 +28,7 @@ func (b *Broker) Disconnect(ctx context.Context, serverID, user string) (Revocat
 	}
 	b.mu.Lock()
 	delete(b.trouble, k)
+	b.part(k, whyDisconnected)
 	b.mu.Unlock()
 	b.logger.Info("a connection ended", "server", serverID, "user", user)
 	b.changed(serverID, user)

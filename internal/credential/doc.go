@@ -30,6 +30,10 @@
 // something else (a server that is deleted or turned elsewhere, a user who is deleted) the store tells (Ended), and it is revoked in the background, a few at a time. A connection that is made anew
 // replaces the one before without a revocation: at many providers that would end the new one, too. For the same reason the background leaves out whoever has connected anew meanwhile.
 //
+// # Why an account does not do any more
+//
+// Why says it for the user who is asked to connect again, from what the grant is (state, expiry, binding) and, of a grant that was deleted, from memory: a bounded number of ends, lost with the process.
+//
 // # Lifetimes
 //
 // A Broker lives from New to Close. It has one goroutine that follows the store, so that what another replica wrote or an admin deleted is out of its memory within a fraction of a second, one

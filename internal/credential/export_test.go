@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -22,4 +23,13 @@ func Ask(transport http.RoundTripper) (Answer, error) {
 		return Answer{}, refused
 	}
 	return Answer{a.access.Reveal(), a.refresh.Reveal(), a.expiry, a.scopes}, nil
+}
+
+// PartingsOf says how many of that many ended connections are remembered.
+func PartingsOf(ended int) int {
+	b := &Broker{partings: map[key]string{}}
+	for i := range ended {
+		b.part(key{ServerID: "one", User: strconv.Itoa(i)}, whyDisconnected)
+	}
+	return len(b.partings)
 }

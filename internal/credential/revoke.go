@@ -36,7 +36,9 @@ func (b *Broker) Ended(grants []configstore.Grant) {
 	defer b.mu.Unlock()
 	dropped := 0
 	for _, g := range grants {
-		delete(b.trouble, key{ServerID: g.ServerID, User: g.User})
+		k := key{ServerID: g.ServerID, User: g.User}
+		delete(b.trouble, k)
+		b.part(k, whyChanged)
 		switch {
 		case g.RefreshToken.IsZero() && g.AccessToken.IsZero(): // its provider has ended it before
 		case b.closed, len(b.leaving) == maxLeaving:

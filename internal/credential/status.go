@@ -56,12 +56,10 @@ func (b *Broker) Grants(ctx context.Context, server *configstore.Server) ([]Conn
 func (b *Broker) connection(server *configstore.Server, grant configstore.Grant) Connection {
 	now, h := time.Now(), hold(grant)
 	c := Connection{User: grant.User, State: StateConnected, Since: grant.CreatedAt, Expires: grant.Expiry, LastError: grant.LastError, Scopes: grant.Scopes}
-	s := b.memory.get(key{ServerID: grant.ServerID, User: grant.User})
-	refused := s != nil && now.Before(s.held.refused) && s.held.grant.Generation == grant.Generation
 	switch {
 	case !h.fits(server):
 		return Connection{User: grant.User, State: StateNeedsAuth}
-	case h.header.IsZero(), !h.valid(now) && grant.RefreshToken.IsZero(), refused:
+	case h.header.IsZero(), !h.valid(now) && grant.RefreshToken.IsZero(), b.believedRefused(grant, now):
 		c.State = StateNeedsReauth
 	}
 	return c
