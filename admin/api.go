@@ -23,9 +23,12 @@ import (
 type Servers interface {
 	// Probe connects to a server as configured, stored or not, and says what came of it. It takes at most some seconds and changes nothing.
 	Probe(ctx context.Context, server configstore.Server) Probe
-	// Present returns the present tools of a stored server, from the cache or fetched. The error's text is fit for the admin.
-	Present(ctx context.Context, serverID string) (Present, error)
+	// Present returns the present tools of a stored server, from the cache or fetched, as they are listed to a user. The error is ErrNoAccount, or its text is fit for the admin.
+	Present(ctx context.Context, serverID, user string) (Present, error)
 }
+
+// ErrNoAccount says that a server shows its tools to whoever has connected an account, and the user has none.
+var ErrNoAccount = errors.New("the user has no account connected to the server")
 
 // Probe is the outcome of a test connection.
 type Probe struct {

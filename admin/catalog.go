@@ -69,7 +69,7 @@ func (a *API) serverWithTools(ctx context.Context, req *request) (configstore.Se
 	if err != nil {
 		return configstore.Server{}, Present{}, err
 	}
-	present, err := a.present(ctx, server)
+	present, err := a.present(ctx, req, server)
 	if err != nil {
 		return configstore.Server{}, Present{}, err
 	}

@@ -57,7 +57,7 @@ var inWords = map[policy.Reason]string{
 	policy.PlanChanged:       "The tool's definition is not the approved one, which plan mode demands.",
 }
 
-func (a *API) explain(ctx context.Context, _ *request, query ExplainQuery) (Explanation, error) {
+func (a *API) explain(ctx context.Context, req *request, query ExplainQuery) (Explanation, error) {
 	servers, err := a.config.Store.Servers(ctx)
 	if err != nil {
 		return Explanation{}, fromStore(err)
@@ -71,7 +71,7 @@ func (a *API) explain(ctx context.Context, _ *request, query ExplainQuery) (Expl
 	if at < 0 {
 		return Explanation{Decision: Decision{Reason: policy.Unknown}, Explanation: "No server has a tool of this name."}, nil
 	}
-	return a.explainTool(ctx, servers[at], question, query)
+	return a.explainTool(ctx, req, servers[at], question, query)
 }
 
 // slug is that of the server that the query is about. A slug has no underscore, so an exposed name splits in one way only.
@@ -110,8 +110,8 @@ func (q ExplainQuery) question(servers []configstore.Server) (policy.Request, er
 	return question, invalid(problems)
 }
 
-func (a *API) explainTool(ctx context.Context, server configstore.Server, question policy.Request, query ExplainQuery) (Explanation, error) {
-	tools, note, err := a.knownTools(ctx, server)
+func (a *API) explainTool(ctx context.Context, req *request, server configstore.Server, question policy.Request, query ExplainQuery) (Explanation, error) {
+	tools, note, err := a.knownTools(ctx, req, server)
 	if err != nil {
 		return Explanation{}, err
 	}
@@ -148,8 +148,8 @@ func (q ExplainQuery) find(tools []PresentTool) (PresentTool, bool) {
 }
 
 // knownTools are a server's present tools, or those of its approved catalog while the present ones cannot be told.
-func (a *API) knownTools(ctx context.Context, server configstore.Server) ([]PresentTool, string, error) {
-	if present, err := a.present(ctx, server); err == nil {
+func (a *API) knownTools(ctx context.Context, req *request, server configstore.Server) ([]PresentTool, string, error) {
+	if present, err := a.present(ctx, req, server); err == nil {
 		return present.Tools, "", nil
 	}
 	catalog, err := a.config.Store.Catalog(ctx, server.ID)

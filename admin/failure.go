@@ -100,6 +100,12 @@ func (e *unreachableError) Error() string { return e.why }
 // sayUsers is what there is to do about it.
 const sayUsers = "An admin can mint a token that names the user, end users that are not needed any more, or raise --max-users."
 
+// noAccountError is a server whose tools the caller is not shown without an account, and where to connect one.
+type noAccountError struct{ slug, connect string }
+
+func (e *noAccountError) Error() string { return ErrNoAccount.Error() }
+func (e *noAccountError) Unwrap() error { return ErrNoAccount }
+
 // plain is every error whose answer is always the same.
 var plain = []struct {
 	err    error
@@ -158,13 +164,18 @@ func publicly(ctx context.Context, err error) (int, Failure) {
 		}
 	}
 	reference := "request " + front.RequestID(ctx)
-	switch wrong, unreachable, stored := (*invalidError)(nil), (*unreachableError)(nil), (*storeError)(nil); {
+	switch wrong, unreachable, stored, stranger := (*invalidError)(nil), (*unreachableError)(nil), (*storeError)(nil), (*noAccountError)(nil); {
 	case errors.Is(err, configstore.ErrDuplicate):
 		return http.StatusConflict, Failure{Message: "Another server has this slug.", Validations: []Validation{{"slug", "is taken"}}}
 	case errors.As(err, &wrong):
 		return http.StatusBadRequest, Failure{Message: "The request is not valid: nothing was changed.", Validations: validations(wrong.problems)}
 	case errors.Is(err, credential.ErrDiscovery):
 		return http.StatusBadRequest, Failure{Message: "It could not be found out how users sign in to the server: nothing was changed.", Detail: advice(err)}
+	case errors.As(err, &stranger):
+		return http.StatusConflict, Failure{
+			Message: "The server shows its tools only to who has connected an account, and you have connected none.",
+			Detail:  "Open " + stranger.connect + " in a browser with a page session, or the link that \"mcp-sidecar server connect " + stranger.slug + "\" prints, and ask again.",
+		}
 	case errors.As(err, &unreachable):
 		return http.StatusBadGateway, Failure{Message: "The server's tools cannot be told at present.", Detail: unreachable.why}
 	case errors.As(err, new(*unrecordedError)):

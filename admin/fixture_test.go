@@ -221,6 +221,7 @@ type fakeServers struct {
 	down   error
 	stale  bool
 	probed []configstore.Server
+	shown  []string // the users to whom tools were shown
 	probe  admin.Probe
 }
 
@@ -231,9 +232,10 @@ func (s *fakeServers) Probe(_ context.Context, server configstore.Server) admin.
 	return s.probe
 }
 
-func (s *fakeServers) Present(context.Context, string) (admin.Present, error) {
+func (s *fakeServers) Present(_ context.Context, _, user string) (admin.Present, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.shown = append(s.shown, user)
 	if s.down != nil {
 		return admin.Present{}, s.down
 	}

@@ -160,6 +160,11 @@ func (s *schemas) responses(route Route, failure object) object {
 
 var pageContent = object{"text/html": object{"schema": object{"type": "string"}}}
 
+// asksServer says that the answer needs the server's tools.
+func (r Route) asksServer() bool {
+	return strings.HasSuffix(r.Path, "/tools") || strings.Contains(r.Path, "/catalog/")
+}
+
 func (s *schemas) success(route Route) object {
 	success := object{"description": http.StatusText(route.Status)}
 	switch route.endpoint.out {
@@ -210,8 +215,11 @@ func (r Route) failures() []int {
 	if (r.Method != http.MethodGet || r.once) && !strings.HasSuffix(r.Path, "/test") {
 		statuses = append(statuses, http.StatusInsufficientStorage)
 	}
-	if r.takesBody() && strings.Contains(r.Path, "/servers") && !r.beside && !strings.HasSuffix(r.Path, "/link") || strings.HasSuffix(r.Path, "/approve") {
+	if r.takesBody() && strings.Contains(r.Path, "/servers") && !r.beside && !strings.HasSuffix(r.Path, "/link") || r.asksServer() {
 		statuses = append(statuses, http.StatusConflict)
+	}
+	if r.asksServer() {
+		statuses = append(statuses, http.StatusBadGateway)
 	}
 	return statuses
 }

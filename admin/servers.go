@@ -182,18 +182,18 @@ func (a *API) written(ctx context.Context, req *request, server configstore.Serv
 	if err != nil {
 		return Written{}, err
 	}
-	return Written{Server: shown, Warnings: validations(append(warnings, a.unmatched(ctx, server)...))}, nil
+	return Written{Server: shown, Warnings: validations(append(warnings, a.unmatched(ctx, req, server)...))}, nil
 }
 
 // unmatched are entries of lists that match no tool of a server. Only if its tools can be told soon are the lists held against them.
-func (a *API) unmatched(ctx context.Context, server configstore.Server) []policy.FieldError {
+func (a *API) unmatched(ctx context.Context, req *request, server configstore.Server) []policy.FieldError {
 	rules := server.Rules
 	if !rules.Enabled || len(rules.ToolAllowList)+len(rules.ToolDenyList)+len(rules.PlanTools) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, warningGrace)
 	defer cancel()
-	present, err := a.config.Servers.Present(ctx, server.ID)
+	present, err := a.config.Servers.Present(ctx, server.ID, req.caller.User)
 	if err != nil {
 		return nil
 	}

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -118,7 +119,7 @@ func (a *API) listTools(ctx context.Context, req *request, query ToolsQuery) (To
 	if err != nil {
 		return Tools{}, err
 	}
-	present, err := a.present(ctx, server)
+	present, err := a.present(ctx, req, server)
 	if err != nil {
 		return Tools{}, err
 	}
@@ -170,15 +171,23 @@ func decisionOf(d policy.Decision) Decision {
 	return Decision{Allowed: d.Allowed, Reason: d.Reason, Rule: d.Rule, Warning: d.Warning}
 }
 
-// present asks for a server's tools.
-func (a *API) present(ctx context.Context, server configstore.Server) (Present, error) {
+// present asks for a server's tools as the caller is shown them: never with the account of the user for whom they are judged.
+func (a *API) present(ctx context.Context, req *request, server configstore.Server) (Present, error) {
 	ctx, cancel := context.WithTimeout(ctx, askGrace)
 	defer cancel()
-	present, err := a.config.Servers.Present(ctx, server.ID)
+	present, err := a.config.Servers.Present(ctx, server.ID, req.caller.User)
+	if errors.Is(err, ErrNoAccount) {
+		return Present{}, &noAccountError{server.Slug, a.connectURL(server.ID)}
+	}
 	if err != nil {
 		return Present{}, &unreachableError{scrubbed(err.Error(), server)}
 	}
 	return present, nil
+}
+
+// connectURL is where a browser with a page session connects its own account.
+func (a *API) connectURL(serverID string) string {
+	return strings.TrimSuffix(a.config.Accounts.RedirectURI(serverID), "callback") + "connect"
 }
 
 // compile makes the policy that is in force: the stored rules with the approved catalog.

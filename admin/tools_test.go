@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	"mcpsidecar/admin"
@@ -66,6 +67,29 @@ func TestToolsAreListedWithTheDecisionOnEach(t *testing.T) {
 	f.servers.fail(errDown)
 	if got := root.get(path).want(http.StatusBadGateway).object(); got["detail"] != errDown.Error() {
 		t.Errorf("a server that is down is described as %v", got)
+	}
+}
+
+// Tools that a server shows only to who has an account there are seen with the admin's own, and never with that of the user for whom they are judged.
+func TestToolsThatNeedAnAccount(t *testing.T) {
+	f := open(t)
+	root := f.root(t)
+	carol := f.mint(t, `{"name":"carol","role":"admin","user":"carol"}`)
+	f.servers.list("github", "a")
+	id := root.create(body(t, nil))
+	f.servers.shown = nil
+	toolsOf(root.get(servers + "/" + id + "/tools?user=ann"))
+	toolsOf(carol.get(servers + "/" + id + "/tools?user=ann"))
+	if !slices.Equal(f.servers.shown, []string{"admin", "carol"}) {
+		t.Errorf("the tools were shown to %v", f.servers.shown)
+	}
+	f.servers.fail(admin.ErrNoAccount)
+	for _, got := range []*answer{root.get(servers + "/" + id + "/tools"), root.get(servers + "/" + id + "/catalog/diff"), root.post(servers+"/"+id+"/catalog/approve", "")} {
+		said := got.want(http.StatusConflict).object()
+		detail, _ := said["detail"].(string)
+		if !strings.Contains(detail, ourselves+"/api/experimental/mcp/servers/"+id+"/oauth2/connect") || !strings.Contains(detail, "server connect github") || said["message"] == "" {
+			t.Errorf("the answer is %v", said)
+		}
 	}
 }
 

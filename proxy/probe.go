@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -48,12 +49,12 @@ func (p *Proxy) probe(ctx context.Context, server *configstore.Server) (result P
 	conn := live.Conn(upstream.ConnConfig{Header: func(context.Context, bool) (http.Header, error) { return header, nil }, Capabilities: everyAbility})
 	defer conn.Close(ctx)
 	if result.Info, err = conn.Info(ctx); err != nil {
-		result.Err = forAdmin(err)
+		result.Err = forTester(server, err)
 		return result
 	}
 	elements, _, _, err := conn.List(ctx, "tools/list", "tools")
 	if err != nil {
-		result.Err = forAdmin(err)
+		result.Err = forTester(server, err)
 		return result
 	}
 	result.Tools = catalog.Build(elements, catalog.Limits{}).Names()
@@ -65,6 +66,16 @@ type reported struct{ failure *upstream.Failure }
 
 func (r reported) Error() string { return r.failure.Report() }
 func (r reported) Unwrap() error { return r.failure }
+
+var errAsksForAccount = errors.New("the server is there and asks for an account, as it should; what it offers shows when one is connected")
+
+// forTester knows that a test is made without anybody's account.
+func forTester(server *configstore.Server, err error) error {
+	if _, asks := needsSignIn(err); asks && server.AuthType == configstore.AuthOAuth2 {
+		return errAsksForAccount
+	}
+	return forAdmin(err)
+}
 
 func forAdmin(err error) error {
 	if f := (*upstream.Failure)(nil); errors.As(err, &f) {
@@ -92,8 +103,8 @@ type Present struct {
 // errNoServer is for a server that is not configured, or cannot be used as it is.
 var errNoServer = errors.New("the server cannot be connected to as it is configured")
 
-// Present returns the present tools of a configured server, cached or fetched.
-func (p *Proxy) Present(ctx context.Context, serverID string) (Present, error) {
+// Present returns the present tools of a configured server, cached or fetched, as they are listed to one user. The error wraps ErrSignIn if the user has to connect an account before they are.
+func (p *Proxy) Present(ctx context.Context, serverID, user string) (Present, error) {
 	for _, s := range p.snapshot.Load().servers {
 		if s.id != serverID {
 			continue
@@ -102,7 +113,11 @@ func (p *Proxy) Present(ctx context.Context, serverID string) (Present, error) {
 			break
 		}
 		defer s.link.release()
-		v, stale, err := s.link.ways.everyone.lists.tools.get(ctx)
+		way, needs := s.link.of(ctx, user)
+		v, stale, err := way.lists.tools.get(ctx)
+		if _, asks := needsSignIn(err); needs && asks {
+			return Present{}, fmt.Errorf("%w: %w", ErrSignIn, forAdmin(err))
+		}
 		if err != nil {
 			return Present{}, forAdmin(err)
 		}

@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -260,5 +261,28 @@ func TestTheLinkSaysWhyAnAccountDoesNotDo(t *testing.T) {
 				t.Errorf("with one before: %s", got.body)
 			}
 		})
+	}
+}
+
+// An admin sees the tools of a server that wants accounts with the own one, and is told to connect one without it. What a server lists for everyone is seen without.
+func TestPresentToolsOfAServerThatWantsAccounts(t *testing.T) {
+	f := startFake(t, "modern", tool("x"))
+	account(f, closedServer, "b-1")
+	r, g := accountRig(t, f)
+	g.give("bob", "b-1")
+	if _, err := r.proxy.Present(t.Context(), "id-one", "alice"); !errors.Is(err, proxy.ErrSignIn) {
+		t.Errorf("without an account: %v", err)
+	}
+	if present, err := r.proxy.Present(t.Context(), "id-one", "bob"); err != nil || len(present.Tools) != 1 {
+		t.Errorf("with one: %v, %v", present, err)
+	}
+	if _, err := r.proxy.Present(t.Context(), "id-one", "alice"); !errors.Is(err, proxy.ErrSignIn) {
+		t.Errorf("without one, after somebody with: %v", err)
+	}
+	open := startFake(t, "modern", tool("x"))
+	account(open, func(m seen) bool { return m.Method != "tools/call" }, "b-1")
+	r, _ = accountRig(t, open)
+	if present, err := r.proxy.Present(t.Context(), "id-one", "alice"); err != nil || len(present.Tools) != 1 {
+		t.Errorf("a server that lists for everyone: %v, %v", present, err)
 	}
 }

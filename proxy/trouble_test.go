@@ -415,11 +415,11 @@ func TestProbeAndPresent(t *testing.T) {
 	if probe := r.proxy.Probe(t.Context(), gone); probe.Err == nil {
 		t.Error("a server that is not there is reachable")
 	}
-	present, err := r.proxy.Present(t.Context(), "id-one")
+	present, err := r.proxy.Present(t.Context(), "id-one", "admin")
 	if err != nil || len(present.Tools) != 2 || present.Tools[0].Exposed != "one__a" || present.Tools[0].Description != "does a" || !present.Tools[1].ReadOnly {
 		t.Errorf("present: %+v, %v", present, err)
 	}
-	if _, err := r.proxy.Present(t.Context(), "nobody"); err == nil {
+	if _, err := r.proxy.Present(t.Context(), "nobody", "admin"); err == nil {
 		t.Error("an unknown server has tools")
 	}
 }

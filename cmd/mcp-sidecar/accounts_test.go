@@ -48,6 +48,12 @@ func TestAccountCommands(t *testing.T) {
 	provider := startProvider(t)
 	s := start(t, t.TempDir(), "--allow-private-cidrs", "127.0.0.0/8")
 	s.must(t, "server", "create", "--slug", "docs", "--url", provider+"/mcp", "--auth-type", "oauth2")
+	if code, _, stderr := s.cli(t, "", "server", "tools", "docs"); code != 1 || !strings.Contains(stderr, "you have connected none") || !strings.Contains(stderr, "/oauth2/connect") {
+		t.Errorf("the tools of a server that wants an account: exit %d, %s", code, stderr)
+	}
+	if code, stdout, stderr := s.cli(t, "", "server", "test", "docs"); code != 1 || !strings.Contains(stdout+stderr, "asks for an account, as it should") {
+		t.Errorf("testing a server that wants an account: exit %d, %s%s", code, stdout, stderr)
+	}
 	link := strings.TrimSpace(s.must(t, "server", "connect", "docs", "--user", "alice"))
 	if !strings.HasPrefix(link, s.base+"/connect/") {
 		t.Fatalf("the link is %q", link)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"mcpsidecar/admin"
 	"mcpsidecar/configstore"
@@ -31,8 +32,11 @@ func (p probes) Probe(ctx context.Context, server configstore.Server) admin.Prob
 	return probe
 }
 
-func (p probes) Present(ctx context.Context, serverID string) (admin.Present, error) {
-	now, err := p.proxy.Present(ctx, serverID)
+func (p probes) Present(ctx context.Context, serverID, user string) (admin.Present, error) {
+	now, err := p.proxy.Present(ctx, serverID, user)
+	if errors.Is(err, proxy.ErrSignIn) {
+		return admin.Present{}, admin.ErrNoAccount
+	}
 	if err != nil {
 		return admin.Present{}, err
 	}
