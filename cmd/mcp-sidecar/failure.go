@@ -34,7 +34,7 @@ func explain(err error, o options) error {
 	case errors.Is(err, secret.ErrWrongKey):
 		return fmt.Errorf("%s was made with another key than %s: start with its own, with --key-file. Nothing was changed", o.storeFile(), o.keyPath())
 	case errors.Is(err, boltkv.ErrLocked):
-		return fmt.Errorf("%s is in use by another process: stop that one, or choose another --data-dir", o.storeFile())
+		return fmt.Errorf("the data in %s is in use by another process: stop that one, or choose another --data-dir", o.dataDir)
 	}
 	return err
 }

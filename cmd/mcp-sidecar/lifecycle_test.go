@@ -100,6 +100,9 @@ func TestAdminTokenOfTheEnvironment(t *testing.T) {
 	}
 }
 
+// sayMemory is what an operator reads of a broken sessions.db: which file it is, that nothing was done to it, what to do, and what that costs.
+var sayMemory = []string{"sessions.db", "move it away", "what clients have subscribed to", "they have to do so again"}
+
 // TestStartsThatCannotBe: one line that says what is wrong and what to do, and the data directory as it was.
 func TestStartsThatCannotBe(t *testing.T) {
 	tests := []struct {
@@ -133,6 +136,24 @@ func TestStartsThatCannotBe(t *testing.T) {
 			replace(t, dir, "sidecar.db", []byte(strings.Repeat("hello ", 10_000)))
 			return nil
 		}, []string{"sidecar.db"}},
+		{"a memory of sessions that is half there", func(t *testing.T, dir string) []string {
+			content, _ := os.ReadFile(filepath.Join(dir, "sessions.db"))
+			replace(t, dir, "sessions.db", content[:len(content)/2])
+			return nil
+		}, sayMemory},
+		{"an empty memory of sessions", func(t *testing.T, dir string) []string {
+			replace(t, dir, "sessions.db", nil)
+			return nil
+		}, sayMemory},
+		{"a memory of sessions of another program", func(t *testing.T, dir string) []string {
+			replace(t, dir, "sessions.db", []byte(strings.Repeat("hello ", 10_000)))
+			return nil
+		}, sayMemory},
+		{"the store in place of the memory of sessions", func(t *testing.T, dir string) []string {
+			content, _ := os.ReadFile(filepath.Join(dir, "sidecar.db"))
+			replace(t, dir, "sessions.db", content)
+			return nil
+		}, sayMemory},
 		{"a port in use", func(t *testing.T, dir string) []string {
 			return []string{"--listen", take(t)}
 		}, []string{"--listen", "in use"}},

@@ -182,6 +182,9 @@ func (run *program) newData(ctx context.Context) (err error) {
 	return nil
 }
 
+// memoryHolds is what an operator has to know who decides what becomes of a broken one.
+const memoryHolds = "it holds nothing but what clients have subscribed to: without the file they have to do so again"
+
 // openMemory opens what sessions have asked to be remembered. It is apart from the store, and worth less: without the file, clients have to subscribe again.
 func (run *program) openMemory(ctx context.Context) (*recall.Store, error) {
 	key, err := run.keyring.Derive("session memory")
@@ -190,11 +193,11 @@ func (run *program) openMemory(ctx context.Context) (*recall.Store, error) {
 	}
 	engine, err := boltkv.OpenWith(boltkv.Config{Path: run.o.memoryFile(), Logger: run.log("memory")})
 	if err != nil {
-		return nil, fmt.Errorf("%w (it holds nothing but what clients have subscribed to: without the file they have to do so again)", err)
+		return nil, fmt.Errorf("%w (%s)", err, memoryHolds)
 	}
 	memory, err := recall.Open(ctx, recall.Config{Engine: engine, Key: key})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w (%s)", err, memoryHolds)
 	}
 	run.stops.add(memory.Close)
 	return memory, nil

@@ -6,7 +6,7 @@
 // It deliberately does not know what the texts say, nor what a session is.
 //
 // Invariants: what Keep has acknowledged survives a kill; a text is sealed, and bound to its session; keys show neither users nor sessions; whoever asks for a session without a text is answered from memory. A text that
-// cannot be opened is as good as none. Where there are too many, the oldest go: first of the user, then of all.
+// cannot be opened is as good as none. A file of something else is refused untouched. Where there are too many, the oldest go: first of the user, then of all.
 //
 // Lifetimes: a text lives until Forget, or for Life after it was last kept. A Store lives from Open to Close, and has no goroutines.
 package recall

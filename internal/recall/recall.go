@@ -54,7 +54,7 @@ type Store struct {
 	count int
 }
 
-// Open reads what there is.
+// Open reads what there is. What holds anything else than a Store wrote is refused untouched (kv.ErrForeign): here the oldest would be deleted.
 func Open(ctx context.Context, config Config) (*Store, error) {
 	s := &Store{engine: config.Engine, perUser: config.PerUser, overall: config.Overall, now: config.Now, index: map[string]map[string]time.Time{}}
 	if s.perUser == 0 {
@@ -74,7 +74,7 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 		s.aead, err = cipher.NewGCMWithRandomNonce(block)
 	}
 	if err == nil {
-		err = s.engine.View(ctx, func(tx kv.Tx) error { return tx.Scan("", s.found) })
+		err = s.engine.View(ctx, s.read)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening what sessions have asked to be remembered: %w", errors.Join(err, s.engine.Close()))
@@ -83,13 +83,21 @@ func Open(ctx context.Context, config Config) (*Store, error) {
 	return s, nil
 }
 
-// found notes what the engine has.
-func (s *Store) found(key string, value []byte) bool {
-	user, session, ok := strings.Cut(key, "/")
-	if ends, is := endOf(value); ok && is {
-		s.note(user, session, ends)
+// read notes what the engine has.
+func (s *Store) read(tx kv.Tx) error {
+	foreign := false
+	err := tx.Scan("", func(key string, value []byte) bool {
+		user, session, _ := strings.Cut(key, "/")
+		ends, ok := endOf(value)
+		if foreign = !ok || !isKey(user) || !isKey(session); !foreign {
+			s.note(user, session, ends)
+		}
+		return !foreign
+	})
+	if err == nil && foreign {
+		err = fmt.Errorf("%s: %w: it holds something else than what sessions have asked for; it was left as it is: move it away to begin with an empty one", s.engine.Name(), kv.ErrForeign)
 	}
-	return true
+	return err
 }
 
 // Close closes the engine.
@@ -237,6 +245,12 @@ func (s *Store) keyOf(name string) string {
 	mac := hmac.New(sha256.New, s.names)
 	mac.Write([]byte(name))
 	return hex.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// isKey says whether a text can be what keyOf makes.
+func isKey(text string) bool {
+	decoded, err := hex.DecodeString(text)
+	return err == nil && len(decoded) == 16
 }
 
 // A value is when it ends, in eight bytes of Unix seconds, and the sealed text. Both are bound to the key.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"mcpsidecar/configstore/kv"
 	"mcpsidecar/configstore/kv/boltkv"
 	"mcpsidecar/internal/recall"
 )
@@ -165,5 +166,43 @@ func TestManyAtOnce(t *testing.T) {
 	s.again([32]byte{1})
 	for _, user := range users {
 		s.want(user, "1", user)
+	}
+}
+
+// TestWhatIsNotOursIsRefusedUntouched: in a file of something else the oldest would be deleted, sooner or later.
+func TestWhatIsNotOursIsRefusedUntouched(t *testing.T) {
+	ours := strings.Repeat("0a", 16) + "/" + strings.Repeat("0b", 16)
+	for name, entry := range map[string][2]string{
+		"a record of the config store": {"meta/schema", `{"schema":1}`},
+		"a key without a session":      {strings.Repeat("0a", 16), "12345678"},
+		"a session of another length":  {strings.Repeat("0a", 16) + "/0b", "12345678"},
+		"a value that is cut short":    {ours, "1234567"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := begin(t)
+			s.keep("alice", "one", "text")
+			s.Close()
+			engine, err := boltkv.Open(s.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(engine.Update(t.Context(), func(tx kv.Tx) error { return tx.Put(entry[0], []byte(entry[1])) }), engine.Close()); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.ReadFile(s.path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if engine, err = boltkv.Open(s.path); err != nil {
+				t.Fatal(err)
+			}
+			_, err = recall.Open(t.Context(), recall.Config{Engine: engine, Key: [32]byte{1}})
+			if !errors.Is(err, kv.ErrForeign) || !strings.Contains(err.Error(), s.path) || !strings.Contains(err.Error(), "move it away") {
+				t.Errorf("opening it: %v", err)
+			}
+			if after, _ := os.ReadFile(s.path); !bytes.Equal(after, before) {
+				t.Error("the file was changed")
+			}
+		})
 	}
 }
