@@ -189,8 +189,16 @@ func TestLoadOfTooMuch(t *testing.T) {
 	const limit = 256 // requests of one user under way
 	length := time.Duration(sized(5, 60)) * time.Second
 	f := startFake(t, modernOnly)
-	f.onCall(func(w http.ResponseWriter, _ *http.Request, m heard) {
+	var crowded atomic.Bool
+	sent := make(chan struct{}) // closed when somebody is sent away
+	f.onCall(func(w http.ResponseWriter, r *http.Request, m heard) {
 		time.Sleep(2 * time.Second) // so that it is the limit that limits, and not the machine
+		if crowded.Load() {         // however slow that is
+			select {
+			case <-sent:
+			case <-r.Context().Done():
+			}
+		}
 		m.answer(w)
 	})
 	s := startMeasured(t, "--max-requests-per-user", strconv.Itoa(limit))
@@ -199,8 +207,9 @@ func TestLoadOfTooMuch(t *testing.T) {
 	a.client.Transport.(*http.Transport).MaxIdleConnsPerHost = 5 * limit
 	a.list()
 	before := s.fromHere()
-	fit, _ := crowd(a, limit, length)
-	served, refused := crowd(a, 5*limit, length)
+	fit, _ := crowd(a, limit, length, func() {})
+	crowded.Store(true)
+	served, refused := crowd(a, 5*limit, length, sync.OnceFunc(func() { close(sent) }))
 	grown := s.peak() - before
 	began := time.Now()
 	eventually(t, "all is as before", func() bool { return callOnce(a, "one__echo", 1) == nil })
@@ -223,8 +232,8 @@ type refusals struct {
 	first       atomic.Value // of other
 }
 
-// crowd has several callers call again and again, and come back later where they are told to.
-func crowd(a *agent, callers int, length time.Duration) (served int64, refused *refusals) {
+// crowd has several callers call again and again, and come back later where they are told to; each time busy is called.
+func crowd(a *agent, callers int, length time.Duration, busy func()) (served int64, refused *refusals) {
 	var counted atomic.Int64
 	refused = &refusals{}
 	stop := time.Now().Add(length)
@@ -239,6 +248,7 @@ func crowd(a *agent, callers int, length time.Duration) (served int64, refused *
 					counted.Add(1)
 				case err == nil && (got.status == http.StatusTooManyRequests || got.status == http.StatusServiceUnavailable) && got.header.Get("Retry-After") != "":
 					refused.busy.Add(1)
+					busy()
 					time.Sleep(time.Second) // which is what it is told
 				default:
 					refused.other.Add(1)
