@@ -19,7 +19,7 @@ import (
 // TestLoadBesideServersThatHang is U-02: while servers hang in every way, and clients keep asking them, the calls of others take as long as ever.
 func TestLoadBesideServersThatHang(t *testing.T) {
 	aside(t)
-	const rate = 200
+	rate := sized(50, 200)
 	s := startMeasured(t)
 	well := startFake(t, modernOnly)
 	s.register("well", well.URL)

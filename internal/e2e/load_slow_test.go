@@ -16,7 +16,7 @@ import (
 func TestLoadOfSlowClients(t *testing.T) {
 	aside(t)
 	heads, bodies, deaf := sized(200, 5000), sized(100, 1000), sized(50, 1000)
-	const rate = 200
+	rate := sized(50, 200)
 	f := startFake(t, modernOnly)
 	large := `"content":[{"type":"text","text":"` + strings.Repeat("x", mib) + `"}]`
 	f.onCall(func(w http.ResponseWriter, _ *http.Request, m heard) {
