@@ -265,9 +265,10 @@ func TestHealthcheck(t *testing.T) {
 	s := start(t, t.TempDir())
 	env := []string{"MCP_SIDECAR_METRICS_LISTEN=" + strings.TrimPrefix(s.metrics, "http://")}
 	for _, args := range [][]string{{"healthcheck"}, {"healthcheck", "--ready"}} {
-		if code, stdout, stderr := command(t, "", env, args...); code != 0 || stdout+stderr != "" {
-			t.Errorf("%v: exit %d %s%s", args, code, stdout, stderr)
-		}
+		eventually(t, func() (bool, string) { // it gives up after three seconds
+			code, stdout, stderr := command(t, "", env, args...)
+			return code == 0 && stdout+stderr == "", fmt.Sprintf("%v: exit %d %s%s", args, code, stdout, stderr)
+		})
 	}
 	s.stop(t)
 	refused(t, 1, env, "healthcheck")

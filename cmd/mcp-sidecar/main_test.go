@@ -32,6 +32,20 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must happen; only a broken program takes that long.
 const patience = 60 * time.Second
 
+// eventually polls until something holds that a busy machine may take its time for.
+func eventually(t *testing.T, holds func() (bool, string)) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(20 * time.Millisecond) {
+		is, instead := holds()
+		if is {
+			return
+		}
+		if time.Since(began) > patience {
+			t.Fatal(instead)
+		}
+	}
+}
+
 // output collects what the program writes, and lets a test wait for it.
 type output struct {
 	mu      sync.Mutex

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -314,9 +315,10 @@ func TestAuditThatCannotBeWritten(t *testing.T) {
 	if code, _, _ := s.cli(t, "", "server", "create", "--slug", "a", "--url", "https://a.example.com/mcp"); code != 1 {
 		t.Errorf("the change was answered with exit %d", code)
 	}
-	if status, reason := request(t, "GET", s.metrics+"/readyz", "", ""); status != http.StatusServiceUnavailable || !strings.Contains(reason, "audit") {
-		t.Errorf("/readyz says %d %s", status, reason)
-	}
+	eventually(t, func() (bool, string) { // the store has two seconds to answer before it is the reason
+		status, reason := request(t, "GET", s.metrics+"/readyz", "", "")
+		return status == http.StatusServiceUnavailable && strings.Contains(reason, "audit"), fmt.Sprintf("/readyz says %d %s", status, reason)
+	})
 	if status, _ := request(t, "GET", s.metrics+"/healthz", "", ""); status != http.StatusOK {
 		t.Errorf("/healthz says %d: a restart would not help", status)
 	}
