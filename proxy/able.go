@@ -93,8 +93,8 @@ func answers(declared []byte) bool {
 	return false
 }
 
-// everyAbility is announced where we list what a server has for everyone: some offer a tool only to a client that can answer what it will ask. Whoever calls it announces its own.
-var everyAbility = []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{},"tasks":{"list":{},"cancel":{},"requests":{"sampling":{"createMessage":{}},"elicitation":{"create":{}}}}}`)
+// everyAbility is announced where we list what a server has for everyone: some offer a tool only to a client that can answer what it will ask, or name its user interface only to one that can show it (MCP Apps). Whoever calls it announces its own.
+var everyAbility = []byte(`{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{},"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}},"tasks":{"list":{},"cancel":{},"requests":{"sampling":{"createMessage":{}},"elicitation":{"create":{}}}}}`)
 
 // announced is what servers are told of what the client of a session declared: everything, but for tasks in a shape that the client's version does not have. A modern server would begin some for it.
 func (s *sealed) announced() []byte {

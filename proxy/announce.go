@@ -48,13 +48,14 @@ func (t *turn) announced() *announcement {
 	}
 	what := announcement{modern: t.modern}
 	for _, said := range t.offersAtHand() {
-		if said == nil || said.modern != t.modern {
+		if said == nil {
 			continue
 		}
-		if t.modern || t.version == newestLegacy {
+		alike := said.modern == t.modern
+		if alike && (t.modern || t.version == newestLegacy) {
 			what.tasks.add(said.tasks)
 		}
-		if exposes {
+		if exposes && (alike || said.both && !t.modern) { // what it has it says in the newer era for both
 			what.extensions, what.experimental = said.extensions, said.experimental
 		}
 	}

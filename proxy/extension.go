@@ -84,9 +84,20 @@ func (t *turn) extensionTarget() (to target) {
 	}
 	var said *offers
 	if said, to.err = to.way.lists.offered(t.passing(to.server)); to.err == nil {
-		to.known = said.modern == t.modern
+		to.known = said.modern == t.modern || said.both && !t.modern && t.speaksLegacy(&to)
 	}
 	return to
+}
+
+// speaksLegacy says whether a server of both eras is spoken to in the older one by this session.
+func (t *turn) speaksLegacy(to *target) bool {
+	conn := t.session.conn(t.ctx, to.server.link, to.way)
+	if conn == nil {
+		return false
+	}
+	info, err := conn.Info(t.passing(to.server))
+	to.err = err
+	return err == nil && info.Era == upstream.Legacy
 }
 
 // repeatedName is what the client repeats of the params in Mcp-Name; empty: nothing. Which member it is only the extension knows, but one it must be: what is sent on has to agree with the body.

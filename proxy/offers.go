@@ -10,6 +10,7 @@ import (
 // offers is what a server says that it has. It is immutable.
 type offers struct {
 	modern                                      bool // the era in which it is spoken to
+	both                                        bool // it speaks the legacy era as well
 	prompts, resources, completions             bool
 	toolChanges, promptChanges, resourceChanges bool // it says when the list is another
 	subscriptions                               bool // and when a resource that was subscribed to is
@@ -35,6 +36,7 @@ func readOffers(info upstream.Info) *offers {
 	changes := func(said []byte) bool { return said != nil && string(rpc.Find(said, "listChanged")) == "true" }
 	o := &offers{
 		modern:  info.Era == upstream.Modern,
+		both:    info.Both,
 		prompts: prompts != nil, resources: resources != nil,
 		completions: has("completions") != nil || info.Version == beforeCompletions && (prompts != nil || resources != nil),
 		toolChanges: changes(tools), promptChanges: changes(prompts), resourceChanges: changes(resources),

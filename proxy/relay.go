@@ -86,8 +86,8 @@ func (t *turn) notify(ex *upstream.Exchange, m rpc.Message) error {
 		if t.session == nil || !t.session.elicited(t.server.link, m.Params) {
 			return nil
 		}
-	default:
-		return nil // of list changes the standing streams tell
+	default: // of list changes the standing streams tell
+		return t.tellBack(ex.Era(), &m)
 	}
 	if !accepts(t.r.Header, "text/event-stream") {
 		return nil

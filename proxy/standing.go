@@ -31,7 +31,7 @@ func (s *session) connect(l *link, a *access) *upstream.Conn {
 			others(m)
 		}
 	}
-	if !answers(config.Capabilities) {
+	if !answers(config.Capabilities) && !s.extends(l) {
 		return l.upstream.Conn(config)
 	}
 	config.Sessions = true
@@ -49,11 +49,14 @@ func (s *session) connect(l *link, a *access) *upstream.Conn {
 
 // mayHear says whether a server may still say something to the session of its own accord: the rules of this moment let one of its requests reach the server.
 func (s *session) mayHear(l *link) bool {
-	from, as := l.p.snapshot.Load().bySlug[l.slug], s.sealed
-	if from == nil || from.link != l {
-		return false
-	}
-	return from.decideServer(policy.Request{User: as.User, Mode: as.Mode, Agent: as.Agent, Selection: narrow(as.Selection, []string{l.slug})}).Allowed
+	from := l.p.snapshot.Load().bySlug[l.slug]
+	return from != nil && from.link == l && from.decideServer(s.request(l)).Allowed
+}
+
+// request is what the session asks the policy about one server.
+func (s *session) request(l *link) policy.Request {
+	as := s.sealed
+	return policy.Request{User: as.User, Mode: as.Mode, Agent: as.Agent, Selection: narrow(as.Selection, []string{l.slug})}
 }
 
 // askStanding passes a server's request on to the standing stream. False: there is none, or not for this server any more.
@@ -61,7 +64,7 @@ func (s *session) askStanding(l *link, m rpc.Message, asked *upstream.Asked) boo
 	if !s.mayHear(l) {
 		return false
 	}
-	if refusal := s.able(l, &m); refusal != nil {
+	if refusal := s.able(l, &m); refusal != nil && !s.mayAsk(l, m.Method) {
 		asked.Refuse(*refusal)
 		return true
 	}
@@ -102,7 +105,7 @@ func (s *session) heard(l *link, m rpc.Message) bool {
 			s.post(rpc.AppendNotification(nil, m.Method, m.Params))
 		}
 	default:
-		return false
+		return s.heardExtension(l, m)
 	}
 	return true
 }

@@ -68,6 +68,7 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 	if err := open(); err != nil {
 		return err == errNotAllowed
 	}
+	t.hearExtensions()
 	var updates <-chan struct{}
 	if t.watcher != nil {
 		updates = t.watcher.ready
@@ -99,6 +100,7 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 				t.session.lapse(time.Now())
 			}
 			t.watcher.review()
+			t.hearExtensions()
 			t.stay()
 			if t.deadline(); allowed.holds() {
 				if err = t.send(keepAliveComment); err == nil {
@@ -112,6 +114,7 @@ func (t *turn) follow(over <-chan struct{}, c *carrier, open func() error, chang
 				return true
 			}
 			t.watcher.review()
+			t.hearExtensions()
 			next := t.proxy.visible(&t.scope)
 			for _, method := range last.changedMethods(next) {
 				if err = changed(method); err != nil {

@@ -111,7 +111,7 @@ type reading struct {
 // ask passes a legacy server's request on to a legacy client, or answers for a client that cannot.
 func (t *turn) ask(ex *upstream.Exchange, m *rpc.Message) {
 	asked := ex.Asked(m)
-	if refusal := t.session.able(t.server.link, m); refusal != nil {
+	if refusal := t.session.able(t.server.link, m); refusal != nil && !t.mayAsk(m.Method) {
 		asked.Refuse(*refusal)
 		return
 	}

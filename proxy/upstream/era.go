@@ -14,7 +14,6 @@ type known struct {
 	era    Era
 	info   Info // of a modern server
 	unsure bool // it answered as a modern server would that lacks server/discover, which none may; initialize decides
-	both   bool // a modern server says that it speaks the legacy era as well, and was not found out
 }
 
 // modernAfterAll is what is known of a server that refuses both server/discover and initialize.
@@ -144,7 +143,8 @@ func (s *Server) choose(supported []byte, info Info) (*known, *Failure) {
 	legacy := slices.ContainsFunc(versions, func(v string) bool { return slices.Contains(legacyVersions, v) })
 	if slices.Contains(versions, modernVersion) {
 		info.Era, info.Version = Modern, modernVersion
-		return &known{era: Modern, info: info, both: legacy}, nil
+		info.Both = legacy
+		return &known{era: Modern, info: info}, nil
 	}
 	if len(versions) == 0 || legacy {
 		return &known{era: Legacy}, nil

@@ -128,7 +128,7 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 		if c.speaks(known) == Modern {
 			return c.modernLink(known), nil
 		}
-		if known.both {
+		if known.info.Both {
 			if l, failure := c.agreeOnSession(ctx, known); l != nil || failure != nil {
 				return l, failure
 			}
@@ -155,7 +155,7 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 
 // speaks is the era in which this Conn speaks to a server of which this is known.
 func (c *Conn) speaks(k *known) Era {
-	if k.both && c.cfg.Sessions {
+	if k.info.Both && c.cfg.Sessions {
 		return Legacy
 	}
 	return k.era
@@ -171,7 +171,7 @@ func (c *Conn) agreeOnSession(ctx context.Context, k *known) (*link, *Failure) {
 		return nil, failure
 	}
 	modern := *k
-	modern.both = false
+	modern.info.Both = false
 	c.server.known.CompareAndSwap(k, &modern)
 	return nil, nil
 }

@@ -177,4 +177,5 @@ type Info struct {
 	Version      string // negotiated protocol version
 	ServerInfo   []byte // raw Implementation, or nil
 	Capabilities []byte // raw object, or nil
+	Both         bool   // a modern server says that it speaks the legacy era as well, and was not found out
 }
