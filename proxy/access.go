@@ -181,6 +181,9 @@ func (p *Proxy) GrantChanged(serverID, user string) {
 		if s.id != serverID || s.link == nil {
 			continue
 		}
+		if value, ok := s.link.ways.own.Load(user); ok {
+			value.(*access).lists.board.left.Store(true) // before anybody finds the way of the next
+		}
 		if value, ok := s.link.ways.own.LoadAndDelete(user); ok {
 			p.goroutines.Go(value.(*access).lists.close)
 		}

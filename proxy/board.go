@@ -19,6 +19,7 @@ type board struct {
 	listen func() // has the server's standing stream heard, if nobody does
 	rest   func() // hears that nothing hangs here any more
 
+	left    atomic.Bool // its account is another's now, or nobody's
 	kept    atomic.Bool // somebody listens to the stream for other news, too, from now on
 	turning sync.Mutex  // held from a change of whether anything hangs here until listen or rest knows of it
 

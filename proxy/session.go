@@ -291,6 +291,9 @@ func (s *sessions) leave(user string, l *link) (left []*upstream.Conn) {
 		found.mu.Lock()
 		if conn := found.conns[l]; conn != nil {
 			left = append(left, conn)
+			if b := found.boards[l]; b != nil {
+				b.left.Store(true)
+			}
 			delete(found.conns, l)
 			delete(found.boards, l)
 		}
@@ -440,6 +443,7 @@ func (m *modernCallers) drop(key modernKey) {
 func (m *modernCallers) leave(user string, l *link) (left []*upstream.Conn) {
 	m.conns.Range(func(key, value any) bool {
 		if k := key.(modernKey); k.user == user && k.link == l {
+			value.(*modernConn).board.left.Store(true)
 			m.drop(k)
 			left = append(left, value.(*modernConn).conn)
 		}

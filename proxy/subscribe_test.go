@@ -403,6 +403,23 @@ func TestSubscriptionsGoWithTheAccount(t *testing.T) {
 	})
 }
 
+// TestAnotherAccountIsNews: whoever subscribed with one account and has another before anybody has looked is told that the resource may be another.
+func TestAnotherAccountIsNews(t *testing.T) {
+	everyCombination(t, func(t *testing.T, clientEra, serverEra string) {
+		l := startTeller(t, serverEra, "x://a")
+		g := &fakeGrants{tokens: map[string][]string{}}
+		r := newRigWith(t, func(c *proxy.Config) { c.Grants = g }, l.record("one", oauth))
+		g.give("alice", "a-1")
+		f := r.client(clientEra, "/mcp", r.token("user", "alice")).follow("x://a")
+		g.mu.Lock() // nobody can ask for the account
+		r.proxy.GrantChanged("id-one", "alice")
+		l.isWatched(t)
+		g.tokens["alice"] = []string{"a-2"}
+		g.mu.Unlock()
+		f.wantUpdate("x://a")
+	})
+}
+
 // TestASlowReaderHearsOfEachResourceOnce, however often it changed meanwhile: here nobody reads at all, until somebody does.
 func TestASlowReaderHearsOfEachResourceOnce(t *testing.T) {
 	l := startTeller(t, "legacy", "x://a", "x://b")

@@ -240,7 +240,7 @@ func (w *watcher) place(ctx context.Context, one *watch) {
 	case err == errNoWatch || err == ErrSignIn:
 		w.moved(one, nil)
 	case err != nil || home == old || home.hang(one) != nil:
-	case w.moved(one, home) && (old == nil || old.link != home.link):
+	case w.moved(one, home) && (old == nil || old.link != home.link || old.left.Load()):
 		w.note(one, home.link, one.uri) // it may have changed while nobody listened
 	}
 }
