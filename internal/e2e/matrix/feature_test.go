@@ -14,6 +14,7 @@ type feature struct {
 	name, what string
 	try        func(ctx context.Context, a agent, r recipe) error
 	last       bool // the connection is not used again: what it has come to may show later
+	cut        bool // in a connection of its own, in which the answer to each call breaks off after its first event
 }
 
 // features are all that the protocol has for programs that use servers.
@@ -64,6 +65,10 @@ var features = []feature{
 			return err
 		}
 		return a.heard().wait(ctx, heardTask, 1)
+	}},
+	{name: "resumption", what: "a call whose connection breaks after the first event of the answer has the rest of it, for the client comes back with `Last-Event-ID`", cut: true, try: func(ctx context.Context, a agent, r recipe) error {
+		_, err := a.call(ctx, r.steps)
+		return err
 	}},
 	{name: "ping", what: "is answered", try: func(ctx context.Context, a agent, _ recipe) error { return a.ping(ctx) }},
 }

@@ -75,6 +75,14 @@ func tail(text string) string { return text[max(0, len(text)-16<<10):] }
 // endpoint is where a client finds a server.
 type endpoint struct{ url, token string }
 
+// way is the way to it: only the sidecar wants a token.
+func (e endpoint) way() but {
+	if e.token == "" {
+		return directly
+	}
+	return through
+}
+
 // register puts a server behind the sidecar.
 func (k *kit) register(t testing.TB, slug string, s served, url string) string {
 	fields := rig.Fields{"expose": []string{"tools", "prompts", "resources", "extensions"}}

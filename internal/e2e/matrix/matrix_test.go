@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+
+	"mcpsidecar/internal/e2e/rig"
 )
 
 var update = flag.Bool("update", false, "write the table of the documents instead of comparing it")
@@ -29,11 +31,11 @@ const (
 var clients = []client{
 	{"npm sdk 1.x", legacy, inNode("sdk", legacy), nil},
 	{"npm client 2.x", legacy, inNode("client", legacy), map[string]string{"tasks": noTasksInClient}},
-	{"npm client 2.x", modern, inNode("client", modern), map[string]string{"tasks": noTasksInClient, "ping": noPing}},
-	{"mcp-go", legacy, inGo(connectMCPGo, legacy), map[string]string{"tasks": noTaskRead}},
-	{"mcp-go", modern, inGo(connectMCPGo, modern), map[string]string{"tasks": noTaskRead, "ping": noPing}},
+	{"npm client 2.x", modern, inNode("client", modern), map[string]string{"tasks": noTasksInClient, "ping": noPing, "resumption": noWayBack}},
+	{"mcp-go", legacy, inGo(connectMCPGo, legacy), map[string]string{"tasks": noTaskRead, "resumption": "mcp-go's client comes back to streams that end, and not to those that break"}},
+	{"mcp-go", modern, inGo(connectMCPGo, modern), map[string]string{"tasks": noTaskRead, "ping": noPing, "resumption": noWayBack}},
 	{"go-sdk", legacy, inGo(connectGoSDK, legacy), map[string]string{"tasks": noTasksInGoSDK}},
-	{"go-sdk", modern, inGo(connectGoSDK, modern), map[string]string{"tasks": noTasksInGoSDK, "ping": noPing}},
+	{"go-sdk", modern, inGo(connectGoSDK, modern), map[string]string{"tasks": noTasksInGoSDK, "ping": noPing, "resumption": noWayBack}},
 }
 
 func inNode(args ...string) func(testing.TB, *kit) func(context.Context, string, string) (agent, error) {
@@ -98,6 +100,10 @@ type visitor struct {
 func (v *visitor) visit(at endpoint, tell func(feature int, err error)) {
 	v.to = at
 	for f, feature := range features {
+		if feature.cut {
+			tell(f, v.tryCut(feature))
+			continue
+		}
 		if v.agent == nil {
 			if err := v.open(); err != nil {
 				tell(f, fmt.Errorf("connecting: %w", err))
@@ -130,12 +136,35 @@ func (v *visitor) close() {
 	}
 }
 
+// tryCut tries a feature in a connection of its own, which breaks; and if that came to nothing, or was not noticed, it shows nothing.
+func (v *visitor) tryCut(f feature) error {
+	between, err := rig.NewCutter(v.to.url)
+	if err != nil {
+		return err
+	}
+	defer between.Close()
+	own := *v
+	own.agent, own.to.url = nil, between.Endpoint
+	if err := own.open(); err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	defer own.close()
+	for {
+		if err := own.try(f); err != nil || between.Back() > 0 {
+			return err
+		}
+		if between.Cuts() > 0 {
+			return errors.New("the client did not come back")
+		}
+	}
+}
+
 func (v *visitor) try(f feature) error {
 	if lacks := v.server.lacks[f.name]; lacks != "" {
 		return errors.New(lacks)
 	}
 	limit := patience
-	if why, but := reason(v.client, v.server, f.name); why != "" && but == "" {
+	if why, but := reason(v.client, v.server, f.name); why != "" && but != v.to.way() {
 		limit = haste
 	}
 	ctx, cancel := context.WithTimeout(v.t.Context(), limit)

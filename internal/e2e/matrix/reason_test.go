@@ -21,6 +21,7 @@ const goesAway = "mcp-go's client just goes away, which in this revision is not 
 var exceptions = []exception{
 	{client: "mcp-go", clientEra: legacy, server: "mcp-go", serverEra: legacy, feature: "cancellation", but: directly, reason: goesAway},
 	{client: "mcp-go", clientEra: legacy, feature: "cancellation", reason: goesAway},
+	{server: "conformance", serverEra: legacy, feature: "resumption", but: through, reason: "the server keeps nothing of its streams"},
 	{
 		client: "go-sdk", clientEra: modern, server: "mcp-go", serverEra: modern, feature: "cancellation", but: through,
 		reason: "go-sdk's client announces that it gives up, in a way that mcp-go's server refuses, and then goes away",

@@ -59,6 +59,7 @@ const (
 	noTasksInGoSDK = "go-sdk has no tasks"
 	noTasksModern  = "tasks are an extension of this revision, which no server here has"
 	noPing         = "this revision has no ping"
+	noWayBack      = "this revision has no way back to a stream: the request is lost with it"
 	neverShown     = "the server has nothing that shows it"
 )
 
