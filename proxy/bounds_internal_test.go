@@ -103,7 +103,7 @@ func TestNothingIsLoadedAfterTheEnd(t *testing.T) {
 	}
 }
 
-// hello is all that a legacy server says that has nothing.
+// hello is all that a legacy server says that has one tool.
 func hello(w http.ResponseWriter, r *http.Request) {
 	var m struct {
 		ID     json.RawMessage
@@ -117,6 +117,9 @@ func hello(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"n","version":"1"}}}`, m.ID)
 	case "notifications/initialized":
 		w.WriteHeader(http.StatusAccepted)
+	case "tools/list":
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"tools":[{"name":"x","inputSchema":{"type":"object"}}]}}`, m.ID)
 	default:
 		w.WriteHeader(http.StatusBadRequest)
 	}

@@ -19,6 +19,9 @@ import (
 // listenIdle is without use how long, after which nobody listens for changes any more.
 const listenIdle = 10 * time.Minute
 
+// deafTime is how long a server that says that it tells of changes, but offers no stream, is not asked for one again: it may have been another one, for a moment, that answered in its place.
+const deafTime = 10 * time.Minute
+
 // listedTool is one tool of a view.
 type listedTool struct {
 	tool    *catalog.Tool
@@ -61,7 +64,7 @@ type lists struct {
 	mu          sync.Mutex
 	stopListing context.CancelFunc // ends the listener; nil: nobody listens, or nobody is to any more
 	listening   chan struct{}      // closed when the last listener has ended; nil: there was none
-	deaf        bool               // the server offers no stream
+	deaf        time.Time          // since when the server offers no stream; zero: it does
 	closed      bool
 }
 
@@ -211,7 +214,7 @@ func (ls *lists) listen() {
 	}
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	if ls.stopListing != nil || ls.deaf || ls.closed {
+	if ls.stopListing != nil || !ls.deaf.IsZero() || ls.closed {
 		return
 	}
 	ctx, cancel := context.WithCancel(ls.p.background)
@@ -228,7 +231,9 @@ func (ls *lists) listen() {
 		defer ls.mu.Unlock()
 		if ls.listening == done {
 			ls.stopListing = nil
-			ls.deaf = err == nil && ctx.Err() == nil
+			if err == nil && ctx.Err() == nil {
+				ls.deaf = ls.p.now()
+			}
 		}
 	})
 }
@@ -236,7 +241,7 @@ func (ls *lists) listen() {
 // listenAnew does so even if the server offered no stream when it was asked last: then it was for something else.
 func (ls *lists) listenAnew() {
 	ls.mu.Lock()
-	ls.deaf = false
+	ls.deaf = time.Time{}
 	ls.mu.Unlock()
 	ls.listen()
 }
@@ -283,18 +288,37 @@ func (ls *lists) wanted() bool {
 	return ls.p.now().Unix()-ls.used.Load() <= int64(listenIdle/time.Second) || ls.p.hub.any() || ls.board.any()
 }
 
-// sweep ends the listener of lists that nobody has used for long, and says how old they are.
+// sweep sees to it that somebody listens as long as anybody wants to hear, and says how old the lists are.
 func (ls *lists) sweep() {
-	ls.tools.tellAge(ls.p.now())
-	if ls.board.any() {
+	now := ls.p.now()
+	ls.tools.tellAge(now)
+	switch wanted := ls.wanted(); {
+	case ls.board.any(), wanted && ls.deafFor(now) >= deafTime:
 		ls.listenAnew()
-		return
+	case wanted:
+		ls.listen()
+	default:
+		ls.unlisten()
 	}
+}
+
+// deafFor is for how long nobody has listened because the server offered no stream.
+func (ls *lists) deafFor(now time.Time) time.Duration {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if ls.deaf.IsZero() {
+		return 0
+	}
+	return now.Sub(ls.deaf)
+}
+
+// unlisten ends the listener. Whoever wants to hear from now on begins anew.
+func (ls *lists) unlisten() {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
 	if ls.stopListing != nil && !ls.wanted() {
 		ls.stopListing()
-		ls.stopListing = nil // whoever wants to hear from now on begins anew
+		ls.stopListing = nil
 	}
 }
 
