@@ -52,7 +52,7 @@ func (b *Broker) join(k key, h *held, why reason) (*flight, error) {
 	if f := b.flights[k]; f != nil {
 		return f, nil
 	}
-	if s := b.memory.get(k); s != nil && s.held != h && s.held.fresh(time.Now()) { // one ended while we looked
+	if s := b.memory.get(k); s != nil && !s.held.header.Equal(h.header) && s.held.fresh(time.Now()) { // one ended while we looked
 		return &flight{done: closed, held: s.held}, nil
 	}
 	now, t := time.Now(), b.trouble[k]

@@ -171,6 +171,7 @@ func (s *scanner) array(i, depth int) int {
 	}
 }
 
+// object, noting and envelope each write out what comes after a member: a function for that made every message a tenth slower to read.
 func (s *scanner) object(i, depth int) int {
 	if depth > MaxDepth {
 		return s.failAs(i, "an object too deep", ErrDepth)
