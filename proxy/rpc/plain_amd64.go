@@ -9,6 +9,19 @@ import (
 //go:noescape
 func plainRun(p *byte, n int) int
 
+// textRun returns how many bytes from p on, of the n that may be looked at, are plain or belong to short escapes. It stops early where fewer than 33 are left, and where they are close together. It needs AVX2.
+//
+//go:noescape
+func textRun(p *byte, n int) int
+
+// escapedText returns the index after the escape at i, what is plain behind it, further escapes and so on, as far as it can tell: i itself, if not at all.
+func escapedText(text []byte, i int) int {
+	if !hasAVX2 {
+		return i
+	}
+	return i + textRun(&text[i], len(text)-i)
+}
+
 var hasAVX2 = cpu.X86.HasAVX2
 
 // plain returns the index of the first byte from i on that ends plain text, or the length.

@@ -303,10 +303,13 @@ func (s *scanner) str(i int) (end int, escaped bool) {
 		case c == '\\':
 			far := i-last >= 32
 			escaped, last = true, i
-			if far {
+			if !far {
+				i = s.escapes(i)
+			} else if i = escapedText(text, i); i == last {
 				i = s.escape(i)
 			} else {
-				i = s.escapes(i)
+				last = i
+				continue
 			}
 			if i < 0 {
 				return -1, false

@@ -1,0 +1,3 @@
+package rpc
+
+var fast = hasAVX2

@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package rpc
+
+const fast = false
