@@ -22,11 +22,12 @@ build: ## build bin/mcp-sidecar
 	@mkdir -p bin
 	CGO_ENABLED=0 $(BUILD) -o $(BIN) ./cmd/mcp-sidecar
 
-test: ## run every test, with the race detector, every fuzz target on its seeds; installs what they need first
+test: ## run every test, with the race detector, and every fuzz target with 200 new inputs; installs what they need first
 	@.ci/prepare
 	@race=; if command -v "$$(go env CC)" >/dev/null; then race=-race; else echo "no C compiler: without the race detector"; fi; \
 	set -ex; go test $$race -timeout 14m ./...; \
 	go test ./internal/rawtcp ./internal/outbound # without the detector, under which they make other system calls
+	@.ci/fuzz 200x
 
 check: ## formatting, vet, staticcheck and the rules of who imports whom
 	@unformatted=$$(git ls-files -co --exclude-standard '*.go' | xargs -r gofmt -l); \
@@ -39,13 +40,7 @@ bench: ## measure against a bare reverse proxy, and print the table of the READM
 	go run ./internal/bench
 
 fuzz: ## run every fuzz target for FUZZTIME (1m)
-	@set -e; for package in $$(go list ./...); do \
-		targets=$$(go test -run '^$$' -list '^Fuzz' $$package); \
-		for target in $$(echo "$$targets" | grep '^Fuzz' || true); do \
-			echo "$$package $$target"; \
-			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x $$package; \
-		done; \
-	done
+	@.ci/fuzz $(FUZZTIME)
 
 image: ## build the container image
 	docker build --build-arg VERSION=$(VERSION) -t $(IMAGE) .
