@@ -36,6 +36,10 @@ func (c *Conn) link(ctx context.Context) (*link, *Failure) {
 		c.mu.Unlock()
 		return nil, c.server.failure(Canceled, false, errClosed)
 	}
+	if l := c.current.Load(); l != nil && c.stillValid(l) { // it has come about since, and a second one would leave whoever listens to the first alone with it
+		c.mu.Unlock()
+		return l, nil
+	}
 	f := c.connecting
 	if f == nil {
 		f = newFlight[*link]()

@@ -1,0 +1,45 @@
+package upstream_test
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
+)
+
+// TestThoseWhoComeTogetherShareASession, also whoever comes in the moment in which it is there: a call in another session than the one that is listened to is never asked anything.
+func TestThoseWhoComeTogetherShareASession(t *testing.T) {
+	var sessions atomic.Int32
+	s := connect(t, "http://fake.test", func(c *upstream.Config) {
+		c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			text, _ := io.ReadAll(bodyOf(r))
+			switch m, _ := rpc.Read(text); m.Method {
+			case "server/discover":
+				return respond(404, "", ""), nil
+			case "initialize":
+				sessions.Add(1)
+				return respond(200, "application/json", answerTo(m, `{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{}}`)), nil
+			case "tools/call":
+				return respond(200, "application/json", answerTo(m, `{}`)), nil
+			}
+			return respond(202, "", ""), nil
+		})}
+	})
+	const conns = 200
+	for range conns {
+		c := s.Server.Conn(upstream.ConnConfig{Header: noHeaders})
+		var all sync.WaitGroup
+		for range 64 {
+			all.Go(func() { mustAnswer(t, c) })
+		}
+		all.Wait()
+		c.Close(t.Context())
+	}
+	if n := sessions.Load(); n != conns {
+		t.Errorf("%d sessions for %d", n, conns)
+	}
+}
