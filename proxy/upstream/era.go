@@ -27,6 +27,10 @@ func (c *Conn) detect(ctx context.Context) (*known, *Failure) {
 			return k, nil
 		}
 		s.mu.Lock()
+		if k := s.known.Load(); k != nil { // it has come to be known since
+			s.mu.Unlock()
+			return k, nil
+		}
 		f := s.detection
 		mine := f == nil
 		if mine {

@@ -13,12 +13,13 @@ import (
 
 // TestThoseWhoComeTogetherShareASession, also whoever comes in the moment in which it is there: a call in another session than the one that is listened to is never asked anything.
 func TestThoseWhoComeTogetherShareASession(t *testing.T) {
-	var sessions atomic.Int32
+	var probes, sessions atomic.Int32
 	s := connect(t, "http://fake.test", func(c *upstream.Config) {
 		c.Client = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			text, _ := io.ReadAll(bodyOf(r))
 			switch m, _ := rpc.Read(text); m.Method {
 			case "server/discover":
+				probes.Add(1)
 				return respond(404, "", ""), nil
 			case "initialize":
 				sessions.Add(1)
@@ -39,7 +40,7 @@ func TestThoseWhoComeTogetherShareASession(t *testing.T) {
 		all.Wait()
 		c.Close(t.Context())
 	}
-	if n := sessions.Load(); n != conns {
-		t.Errorf("%d sessions for %d", n, conns)
+	if n, asked := sessions.Load(), probes.Load(); n != conns || asked != 1 {
+		t.Errorf("%d sessions for %d, and the server was asked %d times for its era", n, conns, asked)
 	}
 }
