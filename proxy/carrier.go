@@ -132,6 +132,9 @@ func (t *turn) carryStanding(c *carrier, fresh bool) {
 		if err := t.flushHead(); err != nil {
 			return err
 		}
+		if c.resumed {
+			t.learnLists(anyList)
+		}
 		return c.pump()
 	}
 	graceful := t.follow(t.session.over, c, open, func(method string) error {

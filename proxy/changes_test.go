@@ -176,3 +176,29 @@ func TestAChangeOutlivesAFailure(t *testing.T) {
 		t.Errorf("then it lists %v", got)
 	}
 }
+
+// TestWhoeverListensAfterARestart hears of the servers' changes, though nobody has asked for a list in this life of the program.
+func TestWhoeverListensAfterARestart(t *testing.T) {
+	everyCombination(t, func(t *testing.T, clientEra, serverEra string) {
+		a := startAnnouncer(t, serverEra, tool("x"))
+		first := newRig(t, a.record("one"))
+		c := first.client(clientEra, "/mcp", first.token("user", "alice"))
+		if clientEra == "legacy" {
+			before := c.resume("")
+			c.header.Set("Last-Event-Id", before.must().id)
+			before.drop()
+		}
+		second := newRig(t, a.record("one"))
+		second.tokens = first.tokens
+		second.callers.Reload(first.tokens)
+		c.rig = second
+		events := c.listen(t.Context())
+		<-events // the acknowledgement, or what primes the stream
+		hears(t, events, "what may have changed in between")
+		st := <-a.streams
+		st.admit <- http.StatusOK
+		a.setTools(tool("y"))
+		st.say <- changed
+		hears(t, events, "a change")
+	})
+}

@@ -2,7 +2,7 @@
 //
 // It owns /mcp and /mcp/{slug}: reading a request, its era, its session, which servers and tools the caller has, the call, the answer's way back, and the accounting. The road of a request, file by
 // file: endpoint.go (who, where, which body) → scope.go (mode, agent, selection) → era.go (modern or legacy, headers against body) → legacy.go or modern.go (methods) → list.go or call.go, and
-// for prompts, resources and completions surfaces.go or use.go (keep.go keeps what servers list, and renew.go fetches it anew when it is another, or may be) → relay.go (the answer) → account.go (metrics, audit); trace.go has its spans, and what servers are told of them. failure.go alone chooses statuses, codes and words.
+// for prompts, resources and completions surfaces.go or use.go (keep.go keeps what servers list, renew.go fetches it anew when it is another, or may be, and learn.go for clients that listen and have it from an earlier life of the program) → relay.go (the answer) → account.go (metrics, audit); trace.go has its spans, and what servers are told of them. failure.go alone chooses statuses, codes and words.
 //
 // What servers ask clients: able.go says whether the client can answer at all. Then it depends on the eras. A legacy client is asked on the call's stream (ask.go, talk.go; play.go where the server is modern) or, outside of calls, on
 // its standing stream (standing.go). A modern client gets what a modern server wants as it is, with a ticket for its state (state.go); what a legacy server asks parks the call until the client's next request (park.go), with everything else that

@@ -133,7 +133,11 @@ func (t *turn) subscribe() {
 	t.startStream()
 	t.outcome = outcomeOK
 	acknowledge := func() error {
-		return t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+wanted.granted(uris)+`}}`), true)
+		err := t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+wanted.granted(uris)+`}}`), true)
+		if err == nil {
+			t.learnLists(wanted.wants)
+		}
+		return err
 	}
 	graceful := t.follow(nil, nil, acknowledge, func(method string) error {
 		if !wanted.wants(method) {
