@@ -74,8 +74,14 @@ func (p *Policy) surface(s Surface) Decision {
 	return pass("")
 }
 
+// maxToolName is longer than the name of any tool that is offered. Holding what is longer against a thousand patterns would take as long as whoever asks for it likes.
+const maxToolName = 4096
+
 // tool asks what act mode asks about one tool.
 func (p *Policy) tool(r Request) Decision {
+	if len(r.Name) > maxToolName {
+		return refuse(Unknown, "")
+	}
 	if rule, denied := p.deny.find(r.Name); denied {
 		return refuse(InDenyList, rule)
 	}

@@ -15,7 +15,8 @@
 //	exposed               expose has the surface. Prompts, resources and extensions are asked nothing below but plan mode's first two; and extension
 //	                      methods, of which nobody can tell what they do, are refused in plan mode where plan_tools or plan_read_only narrows it
 //	deny list             no entry matches. It is asked before everything else about the tool, so that an audit record names the entry even
-//	                      when the server does not list such a tool, or the allow list would have refused it, too
+//	                      when the server does not list such a tool, or the allow list would have refused it, too; a name of more than
+//	                      4096 bytes is unknown before that
 //	known                 the server lists the tool at present
 //	allow list            empty, or an entry matches
 //	pinning (block)       the definition is the approved one, or nothing was approved yet

@@ -37,8 +37,8 @@ func FuzzPattern(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, pattern, name string) {
 		p, err := policy.Compile(slug, situate(denyList(pattern)).rules, nil)
-		if err != nil {
-			t.Skip("not a valid entry")
+		if err != nil || len(name) > 4096 {
+			t.Skip("not a valid entry, or the name of no tool")
 		}
 		got := p.Decide(ask(tool(name), nil)).Reason == policy.InDenyList
 		if want := naiveMatch(pattern, name); got != want {

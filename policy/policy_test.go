@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"mcpsidecar/policy"
@@ -75,6 +76,9 @@ var specifications = []specification{
 	}},
 	{"a tool without a name is refused", []given{allowList("*")}, []expectation{
 		deny(policy.Unknown, tool("")),
+	}},
+	{"a name that is longer than any is refused without a look at the lists", []given{allowList("*"), denyList("*x*")}, []expectation{
+		deny(policy.Unknown, tool(strings.Repeat("x", 4097))), deny(policy.InDenyList, tool(strings.Repeat("x", 4096))), allow(tool(strings.Repeat("y", 4096))),
 	}},
 	{"an allow list admits its entries and nothing else, compared exactly", []given{allowList("get_user", "get_repo")}, []expectation{
 		allow(tool("get_user")).because("tool_allow_list: get_user"),
