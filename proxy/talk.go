@@ -46,7 +46,7 @@ func (w *patience) pose(q *question, method string, params []byte) bool {
 	}
 	w.open = append(w.open, q)
 	w.t.session.noteElicitation(q.link, method, params)
-	w.t.traced.span.Event("asked", trace.Text(trace.Method, method))
+	w.t.traced.span.Event("asked", trace.Text(trace.Method, askedLabel(method)))
 	w.t.startStream()
 	return w.t.event(q.request(method, params), true) == nil
 }

@@ -190,6 +190,14 @@ func spanName(method, target string) string {
 	return method + " " + target
 }
 
+// askedLabel is the method of a server's request as spans have it: what is an extension's can be as telling as arguments.
+func askedLabel(method string) string {
+	if isExtension(method) {
+		return metrics.MethodLabel(method)
+	}
+	return method
+}
+
 // endOutbound ends the span of the request to the server.
 func (t *turn) endOutbound() {
 	if t.traced.outbound == nil {

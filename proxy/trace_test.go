@@ -330,6 +330,20 @@ func TestAParkedCallThatIsGivenUp(t *testing.T) {
 	wantTexts(t, collector.Named(t, client_, "tools/call ask"), map[string]string{"error.type": "canceled"})
 }
 
+// TestExtensionsInSpans: what a server asks and tells in methods that nobody knows is not repeated.
+func TestExtensionsInSpans(t *testing.T) {
+	a := startAsker(t, "legacy")
+	r, collector := tracedRig(t, nil, a.record("one", exposingAll))
+	v := r.clientWith("legacy", "/mcp/one", r.token("user", "alice"), `{}`).converse(`{"ask":{"method":"acme/canary","params":{"x":"canary"}}}`)
+	v.c.respond(v.question().ID, `{"y":"canary"}`)
+	v.outcome()
+	events := collector.Named(t, server_, "tools/call ask").GetEvents()
+	if len(events) != 1 || events[0].GetAttributes()[0].GetValue().GetStringValue() != "other" {
+		t.Errorf("the events are %v", events)
+	}
+	wantNoCanary(t, collector)
+}
+
 // A person who is asked is an event of the call, and so is each request to a modern server by which it goes on a span.
 func TestAskingAPersonIsAnEvent(t *testing.T) {
 	for _, serverEra := range eras {
