@@ -211,6 +211,7 @@ func TestOnlyExtensionsAreHeardBeforeACall(t *testing.T) {
 func TestExtensionsOfAServerOfBothEras(t *testing.T) {
 	for _, clientEra := range eras {
 		f := startExtended(t, "modern")
+		f.both = true
 		modern := f.before
 		f.before = func(w http.ResponseWriter, r *http.Request, m seen) bool {
 			w.Header().Set("Content-Type", "application/json")

@@ -18,6 +18,7 @@ import (
 type fakeServer struct {
 	*httptest.Server
 	era   string // modern or legacy
+	both  bool   // a modern one that answers initialize as well
 	tools []string
 
 	// call answers tools/call; nil echoes. It may write what it likes.
@@ -84,6 +85,10 @@ func (f *fakeServer) serve(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	f.requests = append(f.requests, m)
 	f.mu.Unlock()
+	if f.era == "modern" && !f.both && m.Method == "initialize" {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
 	if f.before != nil && f.before(w, r, m) {
 		return
 	}

@@ -36,6 +36,12 @@ func (s *session) ownOf(l *link) *board {
 	return b
 }
 
+// subscribes says whether a server that tells of no changes in the newer era does so in a session.
+func (b *board) subscribes(ctx context.Context) bool {
+	info, err := b.conn.Info(ctx)
+	return err == nil && info.Era == upstream.Legacy && readOffers(info).subscriptions
+}
+
 // ownHears passes on what a server says in a session of its own: of resources to the session, of lists to everyone.
 func (s *session) ownHears(l *link, lists func(rpc.Message)) func(rpc.Message) {
 	return func(m rpc.Message) {

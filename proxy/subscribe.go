@@ -36,6 +36,9 @@ func (t *turn) watchResource(p params) {
 		t.fail(failSession())
 		return
 	}
+	if said := to.way.lists.offers.Load(); said != nil && said.modern && !said.subscriptions {
+		t.session.conn(t.ctx, to.server.link, to.way) // in which a server of both eras may tell of changes
+	}
 	if err := watcher.subscribe(t.passing(to.server), t.watchOf(name, to.server.slug, original)); err != nil {
 		t.notWatched(err)
 		return

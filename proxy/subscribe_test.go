@@ -403,6 +403,42 @@ func TestSubscriptionsGoWithTheAccount(t *testing.T) {
 	})
 }
 
+// TestSubscriptionsInTheOlderEraAlone: a server that speaks both eras, says so or not, and tells of changes in the older one only.
+func TestSubscriptionsInTheOlderEraAlone(t *testing.T) {
+	for _, versions := range []string{`"2026-07-28"`, `"2026-07-28","2025-11-25"`} {
+		l := startTeller(t, "legacy", "x://a")
+		older := l.before
+		l.before = func(w http.ResponseWriter, r *http.Request, m seen) bool {
+			if m.Params.Meta.Version == "" {
+				return older(w, r, m)
+			}
+			w.Header().Set("Content-Type", "application/json")
+			switch m.Method {
+			case "server/discover":
+				reply(w, m, `{"resultType":"complete","supportedVersions":[`+versions+`],"capabilities":{"tools":{},"resources":{}},"ttlMs":60000,"cacheScope":"public"}`)
+			case "tools/list":
+				reply(w, m, `{"resultType":"complete","ttlMs":60000,"cacheScope":"public","tools":[]}`)
+			case "resources/list":
+				reply(w, m, `{"resultType":"complete","ttlMs":60000,"cacheScope":"public","resources":[`+resource("x://a")+`]}`)
+			default:
+				reply(w, m, `{"resultType":"complete","ttlMs":60000,"cacheScope":"public","resourceTemplates":[],"prompts":[]}`)
+			}
+			return true
+		}
+		r := newRig(t, l.record("one"))
+		token := r.token("user", "alice")
+		f := r.clientWith("legacy", "/mcp", token, ableToAll).follow("x://a")
+		l.isWatched(t, "x://a")
+		l.say("x://a")
+		f.wantUpdate("x://a")
+		f.unfollow("x://a")
+		l.isWatched(t)
+		if got := r.client("legacy", "/mcp", token).subscribe("x://a"); got.Error == nil {
+			t.Errorf("%s: a client that opens no session there has subscribed", versions)
+		}
+	}
+}
+
 // TestAnotherAccountIsNews: whoever subscribed with one account and has another before anybody has looked is told that the resource may be another.
 func TestAnotherAccountIsNews(t *testing.T) {
 	everyCombination(t, func(t *testing.T, clientEra, serverEra string) {

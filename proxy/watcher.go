@@ -276,15 +276,17 @@ func (w *watcher) home(ctx context.Context, one *watch) (*board, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !said.subscriptions {
-		return nil, errNoWatch
+	if said.modern && said.subscriptions {
+		return way.lists.board, nil
 	}
-	if !said.modern {
-		if own := w.own(s.link); own != nil {
-			return own, nil
-		}
+	own := w.own(s.link)
+	switch {
+	case said.modern && own != nil && own.subscribes(ctx), said.subscriptions && own != nil:
+		return own, nil
+	case said.subscriptions:
+		return way.lists.board, nil
 	}
-	return way.lists.board, nil
+	return nil, errNoWatch
 }
 
 // note remembers that a resource is updated until somebody tells the client. More of it in the meantime is the same.

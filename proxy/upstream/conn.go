@@ -27,7 +27,7 @@ type ConnConfig struct {
 	// Ask is told requests of a legacy server on its standing stream, which belong to no exchange, and says whether somebody will answer; otherwise they are taken for those of an exchange under way, and Next returns
 	// them. nil: they are declined. What holds for Notify holds for it. Whoever sets Ask runs Listen, which then listens at legacy servers only, for nothing but that.
 	Ask func(m rpc.Message, asked *Asked) bool
-	// Sessions says that a server of both eras is to be spoken to in the older one, if it keeps sessions in that: some can ask something only there.
+	// Sessions says that a server of both eras is to be spoken to in the older one, if it keeps sessions in that: some can ask something only there. One that does not say that it speaks it is asked once.
 	Sessions bool
 	// Shared says that the requests of this Conn are of several clients. What nothing tells on whose behalf a server asks it, on a standing stream or over HTTP+SSE, is then declined unless one exchange alone is under way.
 	Shared bool

@@ -13,6 +13,7 @@ import (
 type known struct {
 	era    Era
 	info   Info // of a modern server
+	mute   bool // a modern server names no version of the older era; whether it speaks one all the same, as some do, it was not asked yet
 	unsure bool // it answered as a modern server would that lacks server/discover, which none may; initialize decides
 }
 
@@ -148,7 +149,7 @@ func (s *Server) choose(supported []byte, info Info) (*known, *Failure) {
 	if slices.Contains(versions, modernVersion) {
 		info.Era, info.Version = Modern, modernVersion
 		info.Both = legacy
-		return &known{era: Modern, info: info}, nil
+		return &known{era: Modern, info: info, mute: !legacy}, nil
 	}
 	if len(versions) == 0 || legacy {
 		return &known{era: Legacy}, nil

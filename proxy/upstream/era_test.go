@@ -267,7 +267,9 @@ func TestAServerOfBothEras(t *testing.T) {
 		"without":               {`"2026-07-28","2025-11-25"`, session(""), upstream.Modern, 1, false},
 		"that says so wrongly":  {`"2026-07-28","2025-11-25"`, status(400, "no"), upstream.Modern, 1, false},
 		"that breaks meanwhile": {`"2026-07-28","2025-11-25"`, status(503, "later"), "", 2, true},
-		"modern only":           {`"2026-07-28"`, session("s"), upstream.Modern, 0, false},
+		"that does not say so":  {`"2026-07-28"`, session("s"), upstream.Legacy, 2, false},
+		"modern only":           {`"2026-07-28"`, status(400, "no"), upstream.Modern, 1, false},
+		"that breaks of it":     {`"2026-07-28"`, status(500, "what?"), upstream.Modern, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := modernServer(nil)

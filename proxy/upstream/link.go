@@ -132,7 +132,7 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 		if c.speaks(known) == Modern {
 			return c.modernLink(known), nil
 		}
-		if known.info.Both {
+		if known.era == Modern {
 			if l, failure := c.agreeOnSession(ctx, known); l != nil || failure != nil {
 				return l, failure
 			}
@@ -159,26 +159,29 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 
 // speaks is the era in which this Conn speaks to a server of which this is known.
 func (c *Conn) speaks(k *known) Era {
-	if k.info.Both && c.cfg.Sessions {
+	if (k.info.Both || k.mute) && c.cfg.Sessions {
 		return Legacy
 	}
 	return k.era
 }
 
-// agreeOnSession opens a session at a server that speaks both eras. Neither a link nor a failure: it keeps none, which is remembered, and then there is nothing in the older era that is not in the newer one.
+// agreeOnSession opens a session at a server that speaks both eras, or may. Neither a link nor a failure: it keeps none, which is remembered, and then there is nothing in the older era that is not in the newer one.
 func (c *Conn) agreeOnSession(ctx context.Context, k *known) (*link, *Failure) {
 	l, failure := c.initialize(ctx, &link{era: Legacy, known: k})
 	switch {
 	case failure == nil && l.sessionHeader != nil:
 		return l, nil
-	case failure != nil && !turnsAway(failure):
+	case failure != nil && !turnsAway(failure) && !k.notMeant(failure):
 		return nil, failure
 	}
 	modern := *k
-	modern.info.Both = false
+	modern.info.Both, modern.mute = false, false
 	c.server.known.CompareAndSwap(k, &modern)
 	return nil, nil
 }
+
+// notMeant says whether a server that never claimed to know initialize has failed at it: what it does not know it may answer as it likes.
+func (k *known) notMeant(f *Failure) bool { return k.mute && (f.Kind == Status || f.Kind == TimedOut) }
 
 func (c *Conn) modernLink(k *known) *link {
 	return &link{era: Modern, known: k, identity: c.identity(modernVersion), versionHeader: modernValue, info: k.info}
