@@ -13,12 +13,24 @@ import (
 // TestThreats holds threats.md against the code: every test that it names is there.
 func TestThreats(t *testing.T) {
 	t.Parallel()
+	namesTests(t, "threats.md", "| what could happen ", 30)
+}
+
+// TestReference does the same for reference.md.
+func TestReference(t *testing.T) {
+	t.Parallel()
+	namesTests(t, "reference.md", "| where it matters ", 50)
+}
+
+// namesTests holds a document of tables against the code. Each row's last cell names tests, by package.
+func namesTests(t *testing.T, document, heading string, atLeast int) {
+	t.Helper()
 	root := must[string](t)(rig.Root())
 	inPackage, test := regexp.MustCompile("`([a-z0-9/-]+)` ((?:Test\\w+(?:, )?)+)"), regexp.MustCompile(`Test\w+`)
 	rows := 0
-	for line := range strings.Lines(string(must[[]byte](t)(os.ReadFile("threats.md")))) {
+	for line := range strings.Lines(string(must[[]byte](t)(os.ReadFile(document)))) {
 		cells := strings.Split(strings.TrimSpace(line), " | ")
-		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| what could happen") {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, heading) {
 			continue
 		}
 		rows++
@@ -39,7 +51,7 @@ func TestThreats(t *testing.T) {
 			t.Errorf("%d tests are named, and %d understood: %s", all, found, line)
 		}
 	}
-	if rows < 30 {
+	if rows < atLeast {
 		t.Errorf("only %d rows were read", rows)
 	}
 }
