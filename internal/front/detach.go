@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"mcpsidecar/internal/rawtcp"
 )
 
-// Detach lets the answer to a request go on when its handler has returned. answer then runs on a goroutine of its own, with the connection taken from net/http, which keeps four times as much for a handler that waits: two goroutines with
+// Detach lets the answer to a request go on when its handler has returned. answer then runs on a goroutine of its own, with the connection taken from net/http, which keeps several times as much for a handler that waits: two goroutines with
 // deep stacks and ten kilobytes of buffers. Request, ResponseWriter and context stay what they are: they end with answer, or when the client is gone, not with the handler. The client is told that the connection ends with the answer.
 //
 // False means that it cannot be done, because of the server, the request, or because something was written already; then the handler has to answer itself.
@@ -34,7 +36,13 @@ func (v *visit) take(l *line) {
 	v.Context, v.detached = ctx, true
 	v.answer.ResponseWriter = l
 	v.body.ReadCloser = http.NoBody
-	go l.listen(cancel)
+	gone := sync.OnceFunc(func() {
+		cancel()
+		close(l.gone)
+	})
+	if l.watched = rawtcp.WhenGone(l.conn, gone); !l.watched {
+		go l.listen(gone)
+	}
 }
 
 // carryOn runs what answers a detached request, and ends it.

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mcpsidecar/internal/front"
+	"mcpsidecar/internal/rawtcp"
 )
 
 // detaching is a server whose handler detaches each answer and returns.
@@ -44,6 +45,11 @@ func newDetaching(t *testing.T, answer func(w http.ResponseWriter, r *http.Reque
 			}
 		}))
 	server := front.NewServer(d.gate, nil)
+	watch := func() error { return nil }
+	if watching {
+		listener, watch = watched(t, listener)
+		server.ConnContext = rawtcp.Context
+	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -53,8 +59,33 @@ func newDetaching(t *testing.T, answer func(w http.ResponseWriter, r *http.Reque
 		server.Close()
 		<-ended
 		d.gate.Close()
+		watch()
 	})
 	return d
+}
+
+// watching says that connections are watched, as they are in the program: then detached answers have no listener of their own.
+var watching bool
+
+func watched(t *testing.T, inner net.Listener) (listener net.Listener, stop func() error) {
+	t.Helper()
+	watch, err := rawtcp.NewWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rawtcp.Listener{Listener: inner, Watch: watch}, watch.Close
+}
+
+func TestDetachedAnswersOnWatchedConnections(t *testing.T) {
+	watching = true
+	defer func() { watching = false }()
+	t.Run("it goes on", TestADetachedAnswerGoesOnWhenTheHandlerHasReturned)
+	t.Run("its client leaves", TestWhoeverLeavesEndsTheContext)
+	t.Run("it panics", TestADetachedPanicCutsTheConnection)
+	t.Run("it is waited for and cut", TestAGateWaitsForWhatIsDetachedAndCutsIt)
+	t.Run("something follows the request", TestNothingIsReadAsARequestBehindADetachedOne)
+	t.Run("it has no body", TestAnswersWithoutABody)
+	t.Run("it cannot be", TestSomeAnswersCannotBeDetached)
 }
 
 // send sends bytes on a connection of their own and reads the head of the answer.
@@ -122,6 +153,9 @@ func TestWhoeverLeavesEndsTheContext(t *testing.T) {
 		"says no more":    func(c *net.TCPConn) { c.CloseWrite() },
 		"says all things": func(c *net.TCPConn) { io.WriteString(c, strings.Repeat("x", 100_000)) },
 	} {
+		if watching && name == "says all things" {
+			continue // it is not listened to
+		}
 		t.Run(name, func(t *testing.T) {
 			over := make(chan struct{})
 			d := newDetaching(t, func(w http.ResponseWriter, r *http.Request) {

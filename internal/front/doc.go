@@ -20,6 +20,6 @@
 //
 // Invariant: a request whose Host or Origin could be a rebinding or cross-site attack reaches no handler.
 //
-// Lifetimes: what belongs to one request is reachable from its context and dies with it. A request whose answer is detached (detach.go) has two goroutines, one that answers and one that listens for the client's leaving; both are the Gate's,
-// which waits for them in Wait and Close. There are no others.
+// Lifetimes: what belongs to one request is reachable from its context and dies with it. A request whose answer is detached (detach.go) has a goroutine that answers and, where the connection is not watched (package rawtcp),
+// one that listens for the client's leaving; both are the Gate's, which waits for them in Wait and Close. There are no others.
 package front

@@ -1,7 +1,6 @@
 package front
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -15,7 +14,9 @@ import (
 type line struct {
 	conn   net.Conn
 	header http.Header
-	gone   chan struct{} // closed when the client is gone, and its listener with it
+	gone   chan struct{} // closed when the client is gone, and its listener with it, if it has one
+
+	watched bool // we are told when the client goes, and need no listener; fixed before the answer begins
 
 	// owned by the goroutine that answers
 	began   bool
@@ -127,16 +128,15 @@ var (
 	lastChunk = []byte("0\r\n\r\n")
 )
 
-// What a client may say while it is being answered, which is nothing that anybody reads, and how long it has to read the end before the connection is closed, which may take from it what it has not read.
+// What a client may say while it is listened to, which is nothing that anybody reads, and how long it has to read the end before the connection is closed, which may take from it what it has not read.
 const (
 	maxIgnored = 4 << 10
 	lastWords  = 500 * time.Millisecond
 )
 
 // listen waits until the client is gone.
-func (l *line) listen(left context.CancelFunc) {
-	defer close(l.gone)
-	defer left()
+func (l *line) listen(gone func()) {
+	defer gone()
 	ignored := make([]byte, 64)
 	for said := 0; said < maxIgnored; {
 		n, err := l.conn.Read(ignored)
@@ -160,7 +160,19 @@ func (l *line) close() {
 		_, l.err = l.conn.Write(lastChunk)
 	}
 	if half, ok := l.conn.(interface{ CloseWrite() error }); ok && l.err == nil && half.CloseWrite() == nil {
+		l.awaitGone()
+	}
+}
+
+// awaitGone gives the client the time to go by itself.
+func (l *line) awaitGone() {
+	if !l.watched {
 		l.conn.SetReadDeadline(time.Now().Add(lastWords))
 		<-l.gone
+		return
+	}
+	select {
+	case <-l.gone:
+	case <-time.After(lastWords):
 	}
 }

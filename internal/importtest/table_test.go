@@ -137,7 +137,7 @@ var table = map[string]row{
 		ours: edges{"internal/e2e/rig": "it starts everything"},
 	},
 	"internal/demo":  {theirs: edges{"github.com/mark3labs/mcp-go": "the demo server is written as others write theirs"}},
-	"internal/front": {},
+	"internal/front": {ours: edges{"internal/rawtcp": "of a detached answer's client it is told when it goes"}},
 	"internal/metrics": {
 		theirs: edges{"github.com/prometheus/client_golang": "the registry and the format"},
 	},

@@ -26,4 +26,7 @@ func (w *Watch) Close() error { return nil }
 // Context returns ctx.
 func Context(ctx context.Context, _ net.Conn) context.Context { return ctx }
 
+// WhenGone says that nothing is watched.
+func WhenGone(net.Conn, func()) bool { return false }
+
 func newConn(*net.TCPConn, syscall.RawConn) net.Conn { panic("rawtcp: not on this system") }

@@ -28,9 +28,9 @@ type place struct {
 	// fixed before the first Read
 	held   bool
 	number uint64
-	end    context.CancelFunc
 
-	gone atomic.Bool
+	end  func()      // called once it is gone or closed; guarded by the Watch
+	gone atomic.Bool // the other end is
 }
 
 // NewWatch starts to watch. It has to be closed, after the connections.
@@ -79,6 +79,22 @@ func Context(ctx context.Context, conn net.Conn) context.Context {
 	return watched
 }
 
+// WhenGone has f called when the other end of a connection has gone or it is closed here: once or twice, and not by somebody who could wait. false: the connection is not watched.
+func WhenGone(conn net.Conn, f func()) bool {
+	c, ok := conn.(*Conn)
+	if !ok || !c.place.held {
+		return false
+	}
+	c.watch.mu.Lock()
+	end := c.place.end
+	c.place.end = func() { end(); f() }
+	c.watch.mu.Unlock()
+	if c.place.gone.Load() {
+		f()
+	}
+	return true
+}
+
 // alone is a Read of a single byte.
 func (p *place) alone() (int, error) {
 	if p.gone.Load() {
@@ -90,8 +106,7 @@ func (p *place) alone() (int, error) {
 // Close closes the connection.
 func (c *Conn) Close() error {
 	if c.place.held {
-		c.watch.leave(c)
-		c.place.end()
+		c.watch.leave(c)()
 	}
 	return c.tcp.Close()
 }
@@ -132,11 +147,12 @@ func (w *Watch) add(c *Conn, number uint64) error {
 	return failed
 }
 
-// leave forgets a connection.
-func (w *Watch) leave(c *Conn) {
+// leave forgets a connection and returns what its end is.
+func (w *Watch) leave(c *Conn) (end func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.held, c.place.number)
+	return c.place.end
 }
 
 // run tells of those that go.
@@ -164,10 +180,11 @@ func (w *Watch) run() {
 // tell ends the context of a connection whose other end has gone.
 func (w *Watch) tell(number uint64) {
 	w.mu.Lock()
-	c := w.held[number]
-	w.mu.Unlock()
+	c, end := w.held[number], func() {}
 	if c != nil {
 		c.place.gone.Store(true)
-		c.place.end()
+		end = c.place.end
 	}
+	w.mu.Unlock()
+	end()
 }

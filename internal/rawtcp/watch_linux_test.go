@@ -195,6 +195,50 @@ func TestASingleByte(t *testing.T) {
 	}
 }
 
+// Whoever asks to be told hears of the end also where that came before, and of a Close here.
+func TestWhenGone(t *testing.T) {
+	watch, err := rawtcp.NewWatch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watch.Close()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	for what, end := range map[string]func(client, conn net.Conn, ctx context.Context){
+		"it was gone before": nil,
+		"it goes":            func(client, _ net.Conn, _ context.Context) { client.Close() },
+		"it is closed here":  func(_, conn net.Conn, _ context.Context) { conn.Close() },
+	} {
+		client := dial(t, listener.Addr().String())
+		conn, err := rawtcp.Listener{Listener: listener, Watch: watch}.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ctx := rawtcp.Context(t.Context(), conn)
+		if end == nil {
+			client.Close()
+			<-ctx.Done()
+		}
+		told := make(chan struct{}, 2)
+		if !rawtcp.WhenGone(conn, func() { told <- struct{}{} }) {
+			t.Fatalf("%s: it is not watched", what)
+		}
+		if end != nil {
+			end(client, conn, ctx)
+		}
+		await(t, what, told)
+		await(t, what, ctx.Done())
+	}
+	one, _ := pair(t, rawtcp.New)
+	if rawtcp.WhenGone(one, func() {}) {
+		t.Error("one that is not watched is")
+	}
+}
+
 // What cannot be watched keeps the context that it has.
 func TestUnwatched(t *testing.T) {
 	one, other := pair(t, rawtcp.New)
