@@ -47,15 +47,14 @@ func (t *turn) announced() *announcement {
 		return nil
 	}
 	what := announcement{modern: t.modern}
-	for _, said := range t.offersAtHand() {
-		if said == nil {
+	for _, ls := range t.listsAtHand() {
+		if ls == nil {
 			continue
 		}
-		alike := said.modern == t.modern
-		if alike && (t.modern || t.version == newestLegacy) {
+		if said := ls.offersFor(t.version); said.modern == t.modern && (t.modern || t.version == newestLegacy) {
 			what.tasks.add(said.tasks)
 		}
-		if exposes && (alike || said.both && !t.modern) { // what it has it says in the newer era for both
+		if said := ls.offers.Load(); exposes && (said.modern == t.modern || said.both && !t.modern) { // what it has it says in the newer era for both
 			what.extensions, what.experimental = said.extensions, said.experimental
 		}
 	}
@@ -77,16 +76,18 @@ func (t *turn) exposesExtensions() bool {
 // askAgain is how long a server that did not answer in time is not asked that again.
 const askAgain = time.Minute
 
-// offersAtHand are what the servers of this client have said that they offer; nil for one that cannot be asked now.
-func (t *turn) offersAtHand() []*offers {
+// listsAtHand are those of this client's servers that have said what they offer; nil for one that cannot be asked now.
+func (t *turn) listsAtHand() []*lists {
 	servers := t.proxy.reachable(&t.scope)
-	all := make([]*offers, len(servers))
+	all := make([]*lists, len(servers))
 	var unknown []int
 	for i, s := range servers {
 		if s.link == nil {
 			continue
 		}
-		if all[i] = s.link.ways.everyone.lists.offers.Load(); all[i] == nil {
+		if ls := s.link.ways.everyone.lists; ls.knowsFor(t.version) {
+			all[i] = ls
+		} else {
 			unknown = append(unknown, i)
 		}
 	}
@@ -99,13 +100,27 @@ func (t *turn) offersAtHand() []*offers {
 	for _, i := range unknown {
 		s := servers[i]
 		wg.Go(func() {
-			if way, signIn := s.link.of(ctx, t.scope.identity.User); !signIn {
-				all[i] = way.lists.ask(t.passingIn(ctx, s))
-			}
+			way, signIn := s.link.of(ctx, t.scope.identity.User)
+			all[i] = t.askWay(t.passingIn(ctx, s), way, signIn)
 		})
 	}
 	wg.Wait()
 	return all
+}
+
+// askWay has a server say what it offers; nil: it does not. Whoever has to connect an account first is told what is known.
+func (t *turn) askWay(ctx context.Context, way *access, signIn bool) *lists {
+	said := way.lists.offers.Load()
+	if said == nil && !signIn {
+		said = way.lists.ask(ctx)
+	}
+	if said == nil {
+		return nil
+	}
+	if said.hasOlder(t.version) && !signIn {
+		way.lists.askOlder(ctx)
+	}
+	return way.lists
 }
 
 // reachable are the servers of which the caller may see tools or extensions.

@@ -315,6 +315,9 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 	if t.session != nil {
 		defer t.session.done(string(t.message.ID))
 	}
+	if t.task != nil {
+		t.speakOfTasks(to, conn)
+	}
 	sending, call := t.openOutbound(ctx, to, &out)
 	conn, ex, err := t.do(sending, to, conn, call)
 	t.sentOutbound(ex, err)

@@ -10,7 +10,8 @@
 // and so that there is one, calls get sessions for themselves at servers that do so (apart.go). open.go is the error by which legacy servers ask for a link to be opened.
 //
 // A server of both eras is spoken to as a modern one, with one exception: for a legacy client that can be asked something it is a legacy one, if it keeps sessions as such; there are servers that can ask only there, and a
-// session gives such a client all that it would have without us. Whether a server speaks the older era it need not say: it is asked once, with the first such session. Nobody else loses anything: progress and log messages come with the call, and of lists that change a modern server tells as well.
+// session gives such a client all that it would have without us. Whether a server speaks the older era it need not say: it is asked once, with the first such session. Nobody else loses anything: progress and log messages come with the call, and of lists that change a modern server tells as well. Tasks are another matter: what such
+// a server has of them it has in one era or in the other, which is asked (older.go), and a legacy client's way there becomes a session with the first of its tasks.
 //
 // A legacy client that loses a connection can come back for what it missed, with Last-Event-ID: eventid.go (ids name a stream of one session, and are authenticated), feed.go (what is kept of each stream), larder.go (of one user, and of all), outlet.go
 // (how an answer goes out, and a call goes on without its client; a request that stays silent begins its stream, so that there is something to come back to), carrier.go (GET: a standing stream, or the way back). The answer to

@@ -100,7 +100,7 @@ type fragment struct {
 // of the caller but the mode; so callers share fragments.
 func toolFragment(p *part[view], sc *scope) *fragment {
 	s, v := p.server, p.view
-	showTasks := v.tasks && sc.speaksTasks(p.way.lists.offers.Load())
+	showTasks := v.tasks && sc.speaksTasks(p.way.lists.offersFor(sc.version))
 	slot := &p.way.lists.fragments.slots[sc.slot(showTasks)]
 	if f := slot.Load(); f != nil && f.view == v && f.server == s {
 		return f

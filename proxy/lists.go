@@ -59,7 +59,8 @@ type lists struct {
 
 	offers atomic.Pointer[offers] // nil: the server has not been asked yet
 	asked  atomic.Int64           // unix seconds when it was last asked and did not answer in time; see ask
-	used   atomic.Int64           // unix seconds of the last use
+	older  older
+	used   atomic.Int64 // unix seconds of the last use
 
 	mu          sync.Mutex
 	stopListing context.CancelFunc // ends the listener; nil: nobody listens, or nobody is to any more
@@ -71,6 +72,7 @@ type lists struct {
 func newLists(p *Proxy, a *access) *lists {
 	ls := &lists{p: p, link: a.link, meter: a.link.meter}
 	ls.conn = a.link.upstream.Conn(upstream.ConnConfig{Header: a.header, Capabilities: everyAbility, Notify: ls.notified, Missed: ls.missed})
+	ls.older.way = upstream.ConnConfig{Header: a.header, Capabilities: everyAbility, Version: newestLegacy, Sessions: true}
 	ls.board = &board{link: a.link, conn: ls.conn, listen: ls.listenAnew, rest: func() {}}
 	ls.tools = keeper[view]{p: p, slug: a.link.slug, what: "tools", fetch: ls.fetchTools, took: ls.tookTools, late: ls.toolsAge, touch: ls.touch, wanted: ls.wanted}
 	ls.prompts = keeper[surface.List]{p: p, slug: a.link.slug, what: "prompts", fetch: ls.fetchPrompts, took: ls.tookPrompts, touch: ls.touch, wanted: ls.wanted}
@@ -92,6 +94,7 @@ func (ls *lists) touch(now time.Time) {
 // forgive ends penalties: an admin has changed something.
 func (ls *lists) forgive() {
 	ls.asked.Store(0)
+	ls.older.asked.Store(0)
 	ls.tools.forgive()
 	ls.prompts.forgive()
 	ls.resources.forgive()
@@ -335,6 +338,7 @@ func (ls *lists) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	ls.conn.Close(ctx)
+	ls.older.close(ctx)
 }
 
 // closeGrace bounds the goodbye to a server.

@@ -10,7 +10,7 @@ import (
 // offers is what a server says that it has. It is immutable.
 type offers struct {
 	modern                                      bool // the era in which it is spoken to
-	both                                        bool // it speaks the legacy era as well
+	both                                        bool // it speaks the legacy era as well; see older
 	prompts, resources, completions             bool
 	toolChanges, promptChanges, resourceChanges bool // it says when the list is another
 	subscriptions                               bool // and when a resource that was subscribed to is

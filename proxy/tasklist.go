@@ -115,7 +115,7 @@ func (t *turn) tasksAt(ctx context.Context, part *part[taskEntries]) {
 	if part.signIn = to.signIn; v == nil || to.signIn {
 		return
 	}
-	said := to.way.lists.offers.Load()
+	said := t.offersOf(&to)
 	if said == nil || said.modern || !said.tasks.list {
 		part.view = &taskEntries{}
 		return
@@ -129,6 +129,7 @@ func (t *turn) tasksAt(ctx context.Context, part *part[taskEntries]) {
 	if conn == nil {
 		return
 	}
+	t.speakOfTasks(&to, conn)
 	elements, _, _, err := conn.List(t.passingIn(ctx, to.server), "tasks/list", "tasks")
 	if err != nil {
 		t.proxy.log.Warn("a server's tasks could not be listed", "request_id", t.requestID(), "server", l.slug, "error", err)

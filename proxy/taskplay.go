@@ -10,11 +10,11 @@ import (
 // This file is tools that can only be called as tasks (2025-11-25, taskSupport required), for a client that calls one as any other: the task is begun and waited for here, and the client gets the result as that of its call.
 
 // mustPlay says whether a plain call of a tool has to be made as a task.
-func (to *target) mustPlay() bool {
+func (t *turn) mustPlay(to *target) bool {
 	if to.tool.support != "required" {
 		return false
 	}
-	said := to.way.lists.offers.Load()
+	said := t.offersOf(to)
 	return said != nil && !said.modern && said.tasks.calls
 }
 
@@ -53,7 +53,7 @@ func (t *turn) playTask(ctx context.Context, to *target, conn *upstream.Conn, ou
 	} else {
 		t.ended(ctx, err)
 	}
-	if ctx.Err() != nil && !t.task.over && to.way.lists.offers.Load().tasks.cancel {
+	if ctx.Err() != nil && !t.task.over && to.way.lists.offersFor(t.version).tasks.cancel {
 		t.dropTask(ctx, conn, to.server.link, t.task.theirs)
 	}
 }

@@ -150,7 +150,7 @@ func (t *turn) rejectTask(to *target, k *taskTicket) (rejected bool) {
 			decision = to.server.decide(t.scope.question, k.Tool, to.tool)
 		}
 	}
-	if decision.Allowed && to.err == nil && !to.keepsTask(k) {
+	if decision.Allowed && to.err == nil && !t.keepsTask(to, k) {
 		decision = policy.Decision{Reason: policy.Unknown}
 	}
 	t.recordDecision(decision)
@@ -169,8 +169,8 @@ func (t *turn) rejectTask(to *target, k *taskTicket) (rejected bool) {
 }
 
 // keepsTask says whether this is still the server that made the task, and whether it still has tasks in that shape.
-func (to *target) keepsTask(k *taskTicket) bool {
-	said := to.way.lists.offers.Load() // it is known: its tools are
+func (t *turn) keepsTask(to *target, k *taskTicket) bool {
+	said := t.offersOf(to)
 	return said != nil && said.modern == k.Modern && said.tasks.calls && bytes.Equal(to.server.link.place, k.Place)
 }
 
@@ -182,12 +182,12 @@ func (t *turn) waitsForTask() bool { return t.message.Method == "tasks/result" }
 // begins says whether a call is to be made as a task, and whether it can be. Whoever has not been told that we have tasks is not understood to want one (Task Support and Handling).
 func (t *turn) begins(to *target, c *call) *failure {
 	if c.task == nil {
-		if to.mustPlay() {
+		if t.mustPlay(to) {
 			c.task, t.task = emptyObject, &taskWork{tool: to.tool.tool.Name, played: true}
 		}
 		return nil
 	}
-	switch said := to.way.lists.offers.Load(); {
+	switch said := t.offersOf(to); {
 	case t.modern || t.version != newestLegacy:
 		c.task = nil
 	case said != nil && !said.modern && said.tasks.calls:

@@ -45,6 +45,7 @@ type Conn struct {
 	replying atomic.Int32         // replies under way; see replyAside
 	watches  watches              // resources of whose changes the server tells; see Watch
 	heard    atomic.Bool          // the standing stream is listened to for requests, or will be
+	sessions atomic.Bool          // see PreferSession
 
 	mu         sync.Mutex // guards what follows; never held during I/O
 	closed     bool
@@ -61,6 +62,7 @@ func (s *Server) Conn(cfg ConnConfig) *Conn {
 	c := &Conn{server: s, cfg: cfg, open: map[*Exchange]struct{}{}}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.heard.Store(cfg.Ask != nil && !s.cfg.SSE)
+	c.sessions.Store(cfg.Sessions)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -99,6 +101,9 @@ func (c *Conn) Close(ctx context.Context) {
 		c.endSession(ctx, l)
 	}
 }
+
+// PreferSession is ConnConfig.Sessions for one that is made already: a client may begin something that is there in the older era only. What is under way in the other goes on.
+func (c *Conn) PreferSession() { c.sessions.Store(true) }
 
 // Info connects if that has not happened yet (a modern server/discover, else initialize) and says what is known.
 func (c *Conn) Info(ctx context.Context) (Info, error) {

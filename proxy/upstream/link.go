@@ -83,7 +83,7 @@ func (c *Conn) stillValid(l *link) bool {
 	if l.era == Legacy {
 		return known == nil || c.speaks(known) == Legacy
 	}
-	return known == l.known
+	return known == l.known && (known == nil || c.speaks(known) == Modern)
 }
 
 // connect makes the link that everyone in the flight waits for.
@@ -159,7 +159,7 @@ func (c *Conn) agree(ctx context.Context) (*link, *Failure) {
 
 // speaks is the era in which this Conn speaks to a server of which this is known.
 func (c *Conn) speaks(k *known) Era {
-	if (k.info.Both || k.mute) && c.cfg.Sessions {
+	if (k.info.Both || k.mute) && c.sessions.Load() {
 		return Legacy
 	}
 	return k.era
