@@ -17,7 +17,7 @@
 // (how an answer goes out, and a call goes on without its client; a request that stays silent begins its stream, so that there is something to come back to), carrier.go (GET: a standing stream, or the way back). The answer to
 // a request that is not kept any more is an error that says so, also after a restart: nobody waits for ever.
 //
-// Tasks are requests whose result is fetched later: tasks.go (what is asked about one), taskid.go (ids of ours, which carry where a task is), tasklist.go and tasknews.go (what servers list and tell), taskbook.go (whose it is),
+// Tasks are requests whose result is fetched later: tasks.go (what is asked about one), taskid.go (ids of ours, which carry where a task is), tasklist.go and tasknews.go (what legacy servers list and tell), tasklisten.go (what modern ones tell), taskbook.go (whose it is),
 // taskplay.go (tools that can be nothing else, for clients that call them plainly). extension.go is methods that the specification does not know, and extensionback.go those that servers use; announce.go says what of all that a client is offered.
 //
 // Subscriptions to resources, in every combination of eras: subscribe.go (resources/subscribe) and listen.go (subscriptions/listen) make them, a watcher (watcher.go) is all of one client, and each hangs on a board (board.go), which is

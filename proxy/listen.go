@@ -85,23 +85,29 @@ func readNames(raw []byte, mayBe func(string) bool, must string) (names []string
 	return names, nil
 }
 
-// granted is the filter as it is acknowledged, with these of the resources.
-func (f *filter) granted(uris []string) string {
+// text is the filter as it is acknowledged.
+func (f *filter) text() string {
 	var members []string
 	for _, wish := range f.lists {
 		members = append(members, `"`+wish.member+`":true`)
 	}
-	if len(uris) > 0 {
-		list := []byte(`"resourceSubscriptions":[`)
-		for i, uri := range uris {
-			if i > 0 {
-				list = append(list, ',')
-			}
-			list = rpc.AppendString(list, uri)
-		}
-		members = append(members, string(append(list, ']')))
-	}
+	members = appendNames(members, "resourceSubscriptions", f.uris)
+	members = appendNames(members, "taskIds", f.tasks)
 	return "{" + strings.Join(members, ",") + "}"
+}
+
+func appendNames(members []string, member string, names []string) []string {
+	if len(names) == 0 {
+		return members
+	}
+	list := []byte(`"` + member + `":[`)
+	for i, name := range names {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = rpc.AppendString(list, name)
+	}
+	return append(members, string(append(list, ']')))
 }
 
 // wants says whether the client wants to be told of a change of a list.
@@ -122,18 +128,17 @@ func (t *turn) subscribe() {
 	defer t.endHearing()
 	id := string(t.message.ID)
 	tag := `"_meta":{"` + metaSubscription + `":` + id + `}`
-	var uris []string
-	if len(wanted.uris) > 0 {
+	if len(wanted.uris)+len(wanted.tasks) > 0 {
 		leave := t.watch(tag)
 		defer leave()
-		if uris = t.watchAll(&wanted); uris == nil {
+		if !t.watchAll(&wanted) {
 			return
 		}
 	}
 	t.startStream()
 	t.outcome = outcomeOK
 	acknowledge := func() error {
-		err := t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+wanted.granted(uris)+`}}`), true)
+		err := t.event([]byte(`{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{`+tag+`,"notifications":`+wanted.text()+`}}`), true)
 		if err == nil {
 			t.learnLists(wanted.wants)
 		}
@@ -153,16 +158,17 @@ func (t *turn) subscribe() {
 // watch makes the watcher of this stream, which has to be left.
 func (t *turn) watch(tag string) (leave func()) {
 	callers, identity := t.proxy.callers, t.scope.identity
-	t.watcher, leave = callers.watcher(t.proxy, callers.key(identity.User, identity.TokenID, t.meta.capabilities, nil), tag)
+	t.watcher, leave = callers.watcher(t.proxy, callers.key(identity.User, identity.TokenID, t.meta.capabilities, nil), t.meta.capabilities, tag)
 	return leave
 }
 
 // resolveTime is how long it may take to find out where the resources of one request belong and to subscribe to them; what remains then is not granted.
 const resolveTime = 10 * time.Second
 
-// wish is one resource that a modern client wants to be told of.
+// wish is one resource, or task, that a modern client wants to be told of.
 type wish struct {
 	name  string
+	task  bool
 	to    target
 	watch *watch
 	err   error // why it is not granted
@@ -171,44 +177,80 @@ type wish struct {
 	record   audit.Call
 }
 
-// errUnknown stands for a resource that is not there for this caller, whatever the reason.
+// recordedAs is what the audit record calls it: a task by the tool that has begun it.
+func (one *wish) recordedAs() string {
+	switch {
+	case !one.task:
+		return one.name
+	case one.watch != nil:
+		return one.watch.task.Tool
+	}
+	return "task"
+}
+
+// errUnknown stands for a resource, or a task, that is not there for this caller, whatever the reason.
 var errUnknown = errors.New("there is no such resource")
 
 // errAudit stands for what is not done because it cannot be recorded.
 var errAudit = errors.New("it cannot be recorded")
 
-// watchAll subscribes to resources and returns those that are granted, in their order. What is not granted is left out of the acknowledgement, and nothing tells what may not be seen from what does not exist. If nothing else was asked
-// for, a request without any resource has no sense, and is answered with why the first one is not granted; nil says so.
-func (t *turn) watchAll(wanted *filter) (granted []string) {
+// watchAll subscribes to resources and tasks, and leaves those of them that are granted, in their order: what is not granted is left out of the acknowledgement, and nothing tells what may not be seen from what does not exist. If nothing
+// but resources was asked for, a request without any has no sense, and is answered with why the first one is not granted; false says so. Of tasks the acknowledgement alone says it (extension Tasks, Task Status Notifications).
+func (t *turn) watchAll(wanted *filter) bool {
 	ctx, cancel := context.WithTimeout(t.ctx, resolveTime)
 	defer cancel()
-	wishes := make([]wish, len(wanted.uris))
+	wishes := wanted.wishes()
 	var all sync.WaitGroup
-	for i, uri := range wanted.uris {
+	for i := range wishes {
 		one := &wishes[i]
-		one.name = uri
 		t.resolveWish(ctx, one)
 		if t.beginRecord(one); one.err == nil {
 			all.Go(func() { one.err = t.watcher.subscribe(ctx, one.watch) })
 		}
 	}
 	all.Wait()
-	granted = []string{}
+	onlyResources := len(wanted.lists)+len(wanted.tasks) == 0
+	wanted.uris, wanted.tasks = nil, nil
 	for i := range wishes {
-		if t.endRecord(&wishes[i]); wishes[i].err == nil {
-			granted = append(granted, wishes[i].name)
-		}
+		t.endRecord(&wishes[i])
+		wanted.grant(&wishes[i])
 	}
-	if len(granted) == 0 && len(wanted.lists) == 0 {
+	if onlyResources && len(wanted.uris) == 0 {
 		t.notGranted(&wishes[0])
-		return nil
+		return false
 	}
-	return granted
+	return true
 }
 
-// resolveWish finds the server of a resource and asks the policy.
+// wishes are one for each that a filter names.
+func (f *filter) wishes() (all []wish) {
+	for _, uri := range f.uris {
+		all = append(all, wish{name: uri})
+	}
+	for _, id := range f.tasks {
+		all = append(all, wish{name: id, task: true})
+	}
+	return all
+}
+
+// grant adds what became of a wish.
+func (f *filter) grant(one *wish) {
+	switch {
+	case one.err != nil:
+	case one.task:
+		f.tasks = append(f.tasks, one.name)
+	default:
+		f.uris = append(f.uris, one.name)
+	}
+}
+
+// resolveWish finds the server of a resource, or of a task, and asks the policy.
 func (t *turn) resolveWish(ctx context.Context, one *wish) {
 	if one.err = ctx.Err(); one.err != nil {
+		return
+	}
+	if one.task {
+		t.resolveTask(one)
 		return
 	}
 	var original string
@@ -241,7 +283,7 @@ func (t *turn) beginRecord(one *wish) {
 	if one.err == errUnknown {
 		meter.Denied(string(one.decision.Reason))
 	}
-	t.recordCall(one.name)
+	t.recordCall(one.recordedAs())
 	t.recordDecision(one.decision)
 	one.record = t.record
 	t.record, t.server = audit.Call{}, nil // the request as such is none, and concerns no single server

@@ -99,8 +99,8 @@ func (m *modernCallers) key(user, tokenID string, declared []byte, l *link) mode
 	return key
 }
 
-// watcher makes one for a caller; it has to be left.
-func (m *modernCallers) watcher(p *Proxy, key modernKey, tag string) (w *watcher, leave func()) {
+// watcher makes one for a caller that has declared this; it has to be left.
+func (m *modernCallers) watcher(p *Proxy, key modernKey, declared []byte, tag string) (w *watcher, leave func()) {
 	w = newWatcher(p, key.user, func(l *link) *board {
 		own := key
 		own.link = l
@@ -110,6 +110,8 @@ func (m *modernCallers) watcher(p *Proxy, key modernKey, tag string) (w *watcher
 		return nil
 	})
 	w.tag = tag
+	w.ownTasks = func(a *access) *board { return m.taskBoard(key, declared, a) }
+	w.room = shares{p.keptOf.of(key.user), p.kept}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.watchers[key] = append(m.watchers[key], w)

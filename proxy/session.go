@@ -341,7 +341,7 @@ type modernCallers struct {
 	conns sync.Map // modernKey → *modernConn
 
 	mu   sync.Mutex
-	sets map[modernKey]int // how many of conns differ from this only in abilities; without zeros
+	sets map[modernKey]int // how many of conns differ from this only in abilities (alike); without zeros
 
 	watchers map[modernKey][]*watcher // subscriptions of callers, whatever the link; without empty ones
 }
@@ -350,12 +350,15 @@ type modernKey struct {
 	user, tokenID string
 	link          *link
 	abilities     uint64 // a hash of what the client has declared; 0: that it can do nothing
-	apart         int    // of a call that has a session for itself (apart.go); 0: it is shared
+	apart         int    // of a call that has a session for itself (apart.go); 0: it is shared; hearsTasks: it is for news of tasks alone
 }
 
-// alike is the same for all ways of one caller to one server.
+// hearsTasks is the apart of a way on which nothing is heard but news of tasks, and nothing is called.
+const hearsTasks = -1
+
+// alike is the same for all ways of one caller to one server that are for the same.
 func (k modernKey) alike() modernKey {
-	return modernKey{user: k.user, tokenID: k.tokenID, link: k.link}
+	return modernKey{user: k.user, tokenID: k.tokenID, link: k.link, apart: min(k.apart, 0)}
 }
 
 type modernConn struct {
@@ -431,7 +434,7 @@ func (m *modernCallers) shared(key modernKey) bool {
 func (m *modernCallers) drop(key modernKey) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, held := m.conns.LoadAndDelete(key); !held || key.apart != 0 {
+	if _, held := m.conns.LoadAndDelete(key); !held || key.apart > 0 {
 		return
 	}
 	if m.sets[key.alike()]--; m.sets[key.alike()] <= 0 {

@@ -107,6 +107,16 @@ func (s *snapshot) ended(next *snapshot, user string) bool {
 	return known && (!still || !again.Equal(seen))
 }
 
+// byID finds a server by what never changes of it; nil: there is none.
+func (s *snapshot) byID(id string) *server {
+	for _, one := range s.servers {
+		if one.id == id {
+			return one
+		}
+	}
+	return nil
+}
+
 // find resolves an exposed name's server. A slug has no underscore, so the first two split the name.
 func (s *snapshot) find(exposed string) *server {
 	slug, _, ok := strings.Cut(exposed, "__")

@@ -117,6 +117,12 @@ func (t *turn) tellNews(allowed *allowance, c *carrier) error {
 		if !any {
 			return nil
 		}
+		if what.of.task != nil {
+			if err := t.tellTask(w, what); err != nil {
+				return err
+			}
+			continue
+		}
 		if !w.may(what, &t.scope) {
 			continue
 		}

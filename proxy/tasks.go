@@ -128,23 +128,26 @@ func (t *turn) taskCaller(l *link) taskCaller {
 }
 
 // taskTarget is the server of a task and the tool that began it.
-func (t *turn) taskTarget(k *taskTicket) (to target) {
-	for _, s := range t.proxy.snapshot.Load().servers {
-		if s.id == k.Server && (t.scope.only == "" || t.scope.only == s.slug) {
-			to, v := t.toolsAt(s)
-			if v != nil {
-				to.tool = v.byName[k.Tool]
-			}
-			return to
-		}
+func (t *turn) taskTarget(k *taskTicket) target {
+	to, v := t.toolsAt(t.taskServer(k))
+	if v != nil {
+		to.tool = v.byName[k.Tool]
 	}
 	return to
 }
 
-// rejectTask answers a touch that goes nowhere. It asks what a call of the tool would be asked.
-func (t *turn) rejectTask(to *target, k *taskTicket) (rejected bool) {
+// taskServer is the server of a task; nil: there is none that this request may name.
+func (t *turn) taskServer(k *taskTicket) *server {
+	if s := t.proxy.snapshot.Load().byID(k.Server); s != nil && (t.scope.only == "" || t.scope.only == s.slug) {
+		return s
+	}
+	return nil
+}
+
+// judgeTask asks of a task what a call of its tool would be asked.
+func (t *turn) judgeTask(to *target, k *taskTicket) policy.Decision {
 	decision := policy.Decision{Reason: policy.Unknown}
-	if t.server = to.server; to.server != nil {
+	if to.server != nil {
 		decision = to.server.decideServer(t.scope.question)
 		if decision.Allowed && to.err == nil {
 			decision = to.server.decide(t.scope.question, k.Tool, to.tool)
@@ -153,6 +156,13 @@ func (t *turn) rejectTask(to *target, k *taskTicket) (rejected bool) {
 	if decision.Allowed && to.err == nil && !t.keepsTask(to, k) {
 		decision = policy.Decision{Reason: policy.Unknown}
 	}
+	return decision
+}
+
+// rejectTask answers a touch that goes nowhere.
+func (t *turn) rejectTask(to *target, k *taskTicket) (rejected bool) {
+	t.server = to.server
+	decision := t.judgeTask(to, k)
 	t.recordDecision(decision)
 	switch {
 	case !decision.Allowed:

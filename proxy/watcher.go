@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"sync"
@@ -26,11 +27,13 @@ const (
 // always, on the one stream that everybody shares who has the same credential. Where that is may change with the first call, the configuration or the user's account; settle sees to it.
 type watcher struct {
 	// fixed at creation
-	p     *Proxy
-	user  string
-	own   func(*link) *board // where the client's own calls to a server go; nil: it has made none
-	tag   string             // of what is told to a modern client; empty: a legacy one
-	ready chan struct{}      // receives when there is something to tell
+	p        *Proxy
+	user     string
+	own      func(*link) *board   // where the client's own calls to a server go; nil: it has made none
+	ownTasks func(*access) *board // where a modern client hears of its tasks; nil: a legacy one
+	room     shares               // for states of tasks; of a modern client
+	tag      string               // of what is told to a modern client; empty: a legacy one
+	ready    chan struct{}        // receives when there is something to tell
 
 	settling chan struct{} // held by whoever settles
 	queued   atomic.Bool   // somebody will
@@ -48,19 +51,23 @@ type watch struct {
 	by       *watcher
 	name     string         // the URI as the client knows it
 	slug     string         // its server
-	uri      string         // as the server knows it
+	uri      string         // as the server knows it; of a task, its id there
+	task     *taskTicket    // nil: it is a resource
 	question policy.Request // of the request that subscribed
 
 	// by.mu guards what follows.
 	board *board // where it hangs; nil: nowhere at present
 	fresh bool   // it is being hung for the first time
+
+	told [sha256.Size]byte // of a task: what was told of it last. Owned by the stream
 }
 
-// news is a resource that is updated.
+// news is a resource that is updated, or a task that is another.
 type news struct {
-	of   *watch
-	link *link // that said so
-	uri  string
+	of    *watch
+	link  *link // that said so
+	uri   string
+	state []byte // of a task, as the server says it; nil: it has to be asked
 }
 
 func newWatcher(p *Proxy, user string, own func(*link) *board) *watcher {
@@ -69,7 +76,10 @@ func newWatcher(p *Proxy, user string, own func(*link) *board) *watcher {
 
 // named is a URI of the watch's server as the client knows it.
 func (w *watch) named(uri string) string {
-	if w.name == w.uri {
+	switch {
+	case w.task != nil:
+		return w.name
+	case w.name == w.uri:
 		return uri
 	}
 	return surface.Qualify(w.slug, uri)
@@ -157,6 +167,9 @@ func (w *watcher) close() {
 	w.mu.Lock()
 	w.closed = true
 	all := w.watches
+	for _, what := range w.news {
+		w.forget(what)
+	}
 	w.watches, w.news, w.order = nil, nil, nil
 	w.mu.Unlock()
 	for _, old := range all {
@@ -228,6 +241,7 @@ func (w *watcher) settle(ctx context.Context) {
 	for _, one := range w.settled() {
 		w.place(ctx, one)
 	}
+	w.remind()
 }
 
 // place hangs one subscription where it belongs. Where it cannot hang at present, it stays where it is or waits for the next time.
@@ -240,7 +254,7 @@ func (w *watcher) place(ctx context.Context, one *watch) {
 	case err == errNoWatch || err == ErrSignIn:
 		w.moved(one, nil)
 	case err != nil || home == old || home.hang(one) != nil:
-	case w.moved(one, home) && (old == nil || old.link != home.link || old.left.Load()):
+	case w.moved(one, home) && (old == nil || old.link != home.link || old.left.Load() || one.task != nil):
 		w.note(one, home.link, one.uri) // it may have changed while nobody listened
 	}
 }
@@ -264,6 +278,9 @@ func (w *watcher) moved(one *watch, to *board) bool {
 
 // home is where a subscription belongs now.
 func (w *watcher) home(ctx context.Context, one *watch) (*board, error) {
+	if one.task != nil {
+		return w.taskHome(ctx, one)
+	}
 	s := w.p.snapshot.Load().bySlug[one.slug]
 	if s == nil || s.link == nil || !s.decideUse(one.question, policy.Resources, one.uri).Allowed {
 		return nil, errNoWatch
@@ -305,7 +322,7 @@ func (w *watcher) note(of *watch, by *link, uri string) {
 			w.order = append(w.order, name)
 		}
 	}
-	w.news[name] = news{of, by, uri}
+	w.news[name] = news{of: of, link: by, uri: uri}
 	w.signal()
 }
 

@@ -29,6 +29,8 @@ type ConnConfig struct {
 	Ask func(m rpc.Message, asked *Asked) bool
 	// Sessions says that a server of both eras is to be spoken to in the older one, if it keeps sessions in that: some can ask something only there. One that does not say that it speaks it is asked once.
 	Sessions bool
+	// Tasks says that what is watched are tasks, by their ids, and not resources (io.modelcontextprotocol/tasks). A modern server tells of them in notifications/tasks; Listen then asks it for these alone, and a legacy one for nothing.
+	Tasks bool
 	// Shared says that the requests of this Conn are of several clients. What nothing tells on whose behalf a server asks it, on a standing stream or over HTTP+SSE, is then declined unless one exchange alone is under way.
 	Shared bool
 }

@@ -13,7 +13,7 @@
 //
 // A call takes no goroutine of its own, except over HTTP+SSE and where the server may ask something on its standing stream meanwhile (stray.go): its caller reads. Goroutines there are for work that several callers wait
 // for (detection, initialize), for the one stream of an HTTP+SSE Conn, and for what is said with nobody waiting: replies to pings, notifications/cancelled, the end of a stream whose answer is there. Of subscriptions: one
-// per Conn with a legacy server that has to be told of them, which ends when the server knows, and at a modern one the reader of the stream that Listen keeps.
+// per Conn with a legacy server that has to be told of them, which ends when the server knows, and at a modern one the reader of the stream that Listen keeps. A Conn for tasks (ConnConfig.Tasks) has no stream while none is watched.
 //
 // To read it: upstream.go (Server), conn.go (Conn), link.go and era.go (what is agreed with a server), exchange.go and answer.go (one request), asked.go, stray.go and astray.go (what a server asks, and what it tells of a call where it should not), level.go (log levels), post.go,
 // message.go, body.go and header.go (what goes out), clock.go and breaker.go (patience), stream.go (HTTP+SSE), list.go, listen.go, resume.go, watch.go and subscription.go (what a server is to tell of), failure.go.

@@ -27,6 +27,7 @@ func (c *Conn) Listen(ctx context.Context) error {
 		case failure != nil:
 			c.server.cfg.Logger.Debug("the standing stream ended", "server", c.server.cfg.Slug, "error", failure)
 		case !offered:
+			c.noTasks(c.unwilling())
 			return nil
 		}
 		if !rest.wait(ctx, time.Since(began), at.retry, c.watches.change()) {
@@ -66,22 +67,35 @@ func (r *restart) grow(held time.Duration) time.Duration {
 // listenOnce keeps one stream until it ends. offered is false if the server has none; a failure says nothing about that.
 func (c *Conn) listenOnce(ctx context.Context, at *place) (offered bool, failure *Failure) {
 	if left := c.server.breaker.left(); left > 0 {
-		return true, c.server.breaker.open(left)
+		failure = c.server.breaker.open(left)
+		c.noTasks(failure)
+		return true, failure
 	}
 	connect, cancel := context.WithTimeoutCause(ctx, c.server.cfg.Limits.Connect, errSilent)
 	defer cancel()
 	l, failure := c.link(connect)
 	switch {
 	case failure != nil:
+		c.noTasks(failure)
 		return true, failure
 	case c.cfg.Ask != nil && (l.stream != nil || l.era == Modern) && !c.watches.any():
 		return false, nil // the one is read anyway, the other never asks
+	case c.cfg.Tasks && l.era == Legacy:
+		c.noTasks(c.unwilling())
+		return true, c.unwilling()
 	case l.stream != nil:
 		return true, l.stream.outlast(ctx)
 	case l.era == Modern:
 		return c.listenModern(ctx, l)
 	}
 	return c.listenLegacy(ctx, l, at)
+}
+
+// noTasks fails whoever waits for a server to tell of tasks. Of resources tellWatches does.
+func (c *Conn) noTasks(failure *Failure) {
+	if c.cfg.Tasks {
+		c.watches.fail(failure)
+	}
 }
 
 // outlast waits until the stream of the HTTP+SSE transport, which is read anyway, ends.

@@ -39,6 +39,16 @@ func (c *Conn) listenModern(ctx context.Context, l *link) (offered bool, failure
 	}()
 	for most := math.MaxInt; ; {
 		uris, fresh, changed := c.watches.wanted(l, most)
+		if c.cfg.Tasks && len(uris) == 0 {
+			current.end()
+			current = nil
+			select {
+			case <-changed:
+				continue
+			case <-ctx.Done():
+				return true, nil
+			}
+		}
 		if current == nil || !slices.Equal(current.uris, uris) {
 			next, outcome := c.replace(ctx, l, current, uris, fresh)
 			switch outcome {
@@ -124,20 +134,28 @@ func (c *Conn) refusedBy(next *subscription, fresh []string) outcome {
 // inForce notes what a server has agreed to, if it has said so. gap: nobody has heard what it may have had to say until now.
 func (c *Conn) inForce(l *link, sub *subscription, filter []byte, gap bool) {
 	if sub.acknowledged {
-		c.missed(c.watches.agree(l, sub.uris, granted(filter), c.unwilling())...)
+		c.missed(c.watches.agree(l, sub.uris, c.granted(filter), c.unwilling())...)
 	}
 	if gap {
 		c.missedLists()
 	}
 }
 
-var errUnwilling = errors.New("the server does not tell of changes of this resource")
+var errUnwilling = errors.New("the server does not tell of changes of this")
 
 func (c *Conn) unwilling() *Failure { return c.server.failure(Refused, false, errUnwilling) }
 
-// granted are the resources in the filter that a server acknowledges.
-func granted(filter []byte) (uris []string) {
-	elements, err := rpc.ElementsUpTo(nil, orEmpty(find(filter, "resourceSubscriptions")), maxElements)
+// named is the member of a filter that names what is watched.
+func (c *Conn) named() string {
+	if c.cfg.Tasks {
+		return "taskIds"
+	}
+	return "resourceSubscriptions"
+}
+
+// granted is what a server acknowledges of what is watched.
+func (c *Conn) granted(filter []byte) (uris []string) {
+	elements, err := rpc.ElementsUpTo(nil, orEmpty(find(filter, c.named())), maxElements)
 	if err != nil {
 		return nil
 	}
@@ -164,7 +182,7 @@ func (c *Conn) subscribe(ctx context.Context, l *link, uris []string) *subscript
 func (c *Conn) runSubscription(ctx context.Context, l *link, sub *subscription) {
 	defer close(sub.done)
 	defer sub.cancel()
-	call := Call{Method: methodListen, Params: []rpc.Member{{Name: "notifications", Value: filterOf(sub.uris)}}}
+	call := Call{Method: methodListen, Params: []rpc.Member{{Name: "notifications", Value: c.filterOf(sub.uris)}}}
 	b := new(body)
 	defer b.release()
 	b.request(strconv.AppendInt(nil, nextID(), 10), &call, l.identity)
@@ -180,12 +198,15 @@ func (c *Conn) runSubscription(ctx context.Context, l *link, sub *subscription) 
 }
 
 // filterOf is the filter of a subscription.
-func filterOf(uris []string) []byte {
-	filter := []byte(listChanges)
-	if len(uris) == 0 {
-		return append(filter, '}')
+func (c *Conn) filterOf(uris []string) []byte {
+	filter := []byte(`{`)
+	if !c.cfg.Tasks {
+		if filter = append(filter[:0], listChanges...); len(uris) == 0 {
+			return append(filter, '}')
+		}
+		filter = append(filter, ',')
 	}
-	filter = append(filter, `,"resourceSubscriptions":[`...)
+	filter = append(append(append(filter, '"'), c.named()...), `":[`...)
 	for i, uri := range uris {
 		if i > 0 {
 			filter = append(filter, ',')

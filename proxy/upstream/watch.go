@@ -14,13 +14,14 @@ const (
 	methodSubscribe   = "resources/subscribe"
 	methodUnsubscribe = "resources/unsubscribe"
 	methodUpdated     = "notifications/resources/updated"
+	methodTasks       = "notifications/tasks"
 )
 
 // maxTelling is how many subscriptions a legacy server is told of at once.
 const maxTelling = 8
 
-// Watch has the server tell of changes of a resource (notifications/resources/updated, to ConnConfig.Notify) until Unwatch was called as often as Watch succeeded. It returns when the server has agreed; the error is a *Failure, and
-// then nothing remains. From then on the subscription holds over whatever befalls sessions and streams: it is made anew, and since something may have been missed, the resource is once said to be updated.
+// Watch has the server tell of changes of a resource (notifications/resources/updated, to ConnConfig.Notify), or of a task (see ConnConfig.Tasks), until Unwatch was called as often as Watch succeeded. It returns when the server has agreed; the error is a *Failure, and
+// then nothing remains. From then on the subscription holds over whatever befalls sessions and streams: it is made anew, and since something may have been missed, the resource is once said to be updated, and the task to be another, without its state.
 // Somebody has to Listen meanwhile: at a modern server the stream is the subscription, and a legacy one is told when the stream is open.
 func (c *Conn) Watch(ctx context.Context, uri string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, c.server.cfg.Limits.Connect, errSilent)
@@ -48,9 +49,9 @@ func (c *Conn) Unwatch(uri string) {
 	}
 }
 
-// keepWatches has a goroutine see to it that the server knows what is watched.
+// keepWatches has a goroutine see to it that the server knows what is watched. Of tasks only the stream says it.
 func (c *Conn) keepWatches() {
-	if c.watches.begin() && !c.server.spawn(c.tellWatches) {
+	if !c.cfg.Tasks && c.watches.begin() && !c.server.spawn(c.tellWatches) {
 		c.watches.end(c.server.failure(Canceled, false, errClosed))
 	}
 }
@@ -157,15 +158,19 @@ func (c *Conn) tellSubscription(method, uri string) (on *link, failure *Failure)
 	return e.link, failure
 }
 
-// missed says that resources may have changed while nobody was told.
-func (c *Conn) missed(uris ...string) {
-	for _, uri := range uris {
-		params := append(rpc.AppendString([]byte(`{"uri":`), uri), '}')
-		c.notify(rpc.Message{Kind: rpc.Notification, Method: methodUpdated, Params: params})
+// missed says that resources, or tasks, may have changed while nobody was told.
+func (c *Conn) missed(names ...string) {
+	method, member := methodUpdated, `{"uri":`
+	if c.cfg.Tasks {
+		method, member = methodTasks, `{"taskId":`
+	}
+	for _, name := range names {
+		params := append(rpc.AppendString([]byte(member), name), '}')
+		c.notify(rpc.Message{Kind: rpc.Notification, Method: method, Params: params})
 	}
 }
 
-// watches are the resources that a Conn watches, by URI. The zero value is ready for use.
+// watches are the resources that a Conn watches, by URI, or the tasks, by id. The zero value is ready for use.
 type watches struct {
 	mu      sync.Mutex // guards what follows; never held during I/O
 	all     map[string]*watched
