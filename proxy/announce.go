@@ -51,8 +51,8 @@ func (t *turn) announced() *announcement {
 		if ls == nil {
 			continue
 		}
-		if said := ls.offersFor(t.version); said.modern == t.modern && (t.modern || t.version == newestLegacy) {
-			what.tasks.add(said.tasks)
+		if t.modern || t.version == newestLegacy {
+			what.tasks.add(ls.offersFor(t.version).tasksFor(t.modern))
 		}
 		if said := ls.offers.Load(); exposes && (said.modern == t.modern || said.both && !t.modern) { // what it has it says in the newer era for both
 			what.extensions, what.experimental = said.extensions, said.experimental

@@ -221,7 +221,7 @@ func (t *turn) pass(q *question) error {
 // answer keeps what a client said to a question of a modern server.
 func (q *question) answer(m *rpc.Message) told {
 	if m.Kind == rpc.Response {
-		return told{key: q.key, result: append([]byte(nil), m.Result...)}
+		return told{key: q.key, result: joined(relate(append([]byte(nil), m.Result...), ""))} // tasks have no such names there
 	}
 	failure, _ := rpc.ParseError(m.Error)
 	return told{key: q.key, why: failure.Message}

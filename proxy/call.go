@@ -264,6 +264,9 @@ func (t *turn) prepare(s *server, tool *listedTool, c call) (upstream.Call, *fai
 		Method: "tools/call", Name: tool.tool.Name, Meta: t.along(s), Progress: t.meta.progress != nil, LogLevel: t.logLevel(),
 		Capabilities: t.meta.capabilities, ClientInfo: t.meta.clientInfo, Timeout: s.link.timeout,
 	}
+	if t.task != nil && t.task.wanted {
+		out.Capabilities = t.ableToTasks()
+	}
 	if tool.tool.HasHeaders() {
 		out.ParamHeaders = http.Header{}
 		if err := tool.tool.SetHeaders(out.ParamHeaders, arguments); err != nil {
@@ -317,6 +320,10 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 	}
 	if t.task != nil {
 		t.speakOfTasks(to, conn)
+	}
+	if t.task != nil && t.task.across {
+		t.touchAcross(ctx, to, conn)
+		return
 	}
 	sending, call := t.openOutbound(ctx, to, &out)
 	conn, ex, err := t.do(sending, to, conn, call)

@@ -106,6 +106,11 @@ const sayNoTask = "Task not found"
 // failUnknownTask is the one answer for a task that does not exist, is another caller's, or may not be touched now.
 func failUnknownTask() *failure { return failInvalidParams(sayNoTask) }
 
+// failTaskOver is for a task that cannot be cancelled any more (2025-11-25, Task Cancellation).
+func failTaskOver(status string) *failure {
+	return failInvalidParams("Cannot cancel task: already in terminal status '" + status + "'")
+}
+
 // failNoTasks is for a modern client that has not declared that it can deal with tasks (extension Tasks, Protocol Errors).
 func failNoTasks() *failure {
 	f := fail(http.StatusBadRequest, http.StatusBadRequest, codeMissingCapability, "Missing required client capability")

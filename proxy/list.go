@@ -85,7 +85,7 @@ func toolsOf(ls *lists) *keeper[view] { return &ls.tools }
 
 // fragments keeps the rendered tools of a list for the ways in which they can be asked for.
 type fragments struct {
-	slots [8]atomic.Pointer[fragment]
+	slots [12]atomic.Pointer[fragment]
 }
 
 // fragment is the tools of one view that pass the policy, as ready bytes joined by commas. It is immutable.
@@ -100,8 +100,11 @@ type fragment struct {
 // of the caller but the mode; so callers share fragments.
 func toolFragment(p *part[view], sc *scope) *fragment {
 	s, v := p.server, p.view
-	showTasks := v.tasks && sc.speaksTasks(p.way.lists.offersFor(sc.version))
-	slot := &p.way.lists.fragments.slots[sc.slot(showTasks)]
+	how := sc.supportOf(p.way.lists.offersFor(sc.version))
+	if how == keepSupport && !v.tasks { // which is all the same then
+		how = hideSupport
+	}
+	slot := &p.way.lists.fragments.slots[sc.slot(how)]
 	if f := slot.Load(); f != nil && f.view == v && f.server == s {
 		return f
 	}
@@ -119,8 +122,8 @@ func toolFragment(p *part[view], sc *scope) *fragment {
 		}
 		begin := len(f.bytes)
 		f.bytes = t.tool.AppendExposed(f.bytes, sc.nameOf(t), s.intent)
-		if t.support != "" && !showTasks {
-			f.bytes = append(f.bytes[:begin], withoutSupport(f.bytes[begin:])...)
+		if how != keepSupport {
+			f.bytes = append(f.bytes[:begin], how.as(f.bytes[begin:], t.support != "")...)
 		}
 		f.count++
 	}
@@ -262,7 +265,7 @@ func sameLists(a, b [][]byte) bool {
 }
 
 // slot is where the rendered tools for this way of asking are kept.
-func (sc *scope) slot(showTasks bool) int {
+func (sc *scope) slot(how support) int {
 	slot := 0
 	if sc.question.Mode == policy.Plan {
 		slot = 1
@@ -270,10 +273,7 @@ func (sc *scope) slot(showTasks bool) int {
 	if sc.only != "" {
 		slot |= 2
 	}
-	if showTasks {
-		slot |= 4
-	}
-	return slot
+	return slot | int(how)<<2
 }
 
 // nameOf is the name under which this caller knows a tool.

@@ -71,6 +71,17 @@ func readTasks(info upstream.Info) (offer taskOffer) {
 	return offer
 }
 
+// tasksFor is what of tasks a client has. A legacy one has all of them at a modern server: what that does not list is listed here. (The other way is not bridged.)
+func (o *offers) tasksFor(modern bool) taskOffer {
+	switch {
+	case o.modern == modern, !o.tasks.calls:
+		return o.tasks
+	case modern:
+		return taskOffer{}
+	}
+	return taskOffer{calls: true, list: true, cancel: true}
+}
+
 // add makes it the offer of both.
 func (o *taskOffer) add(other taskOffer) {
 	o.calls, o.list, o.cancel = o.calls || other.calls, o.list || other.list, o.cancel || other.cancel

@@ -21,6 +21,7 @@ const (
 type inputs struct {
 	wanted []input
 	state  []byte // raw requestState; nil: none
+	able   bool   // what is wanted is a client that can deal with tasks, which we are in its stead: nothing is to be asked
 }
 
 type input struct {
@@ -33,8 +34,12 @@ func wantsInput(m *rpc.Message) bool { return rpc.Equal(m.Find("resultType"), "i
 
 // readInputs reads them, and says why they cannot be relayed to a client that has declared this. What it returns points into the message.
 func readInputs(m *rpc.Message, declared []byte) (in inputs, why string) {
-	in.state = m.Find("requestState")
-	raw := m.Find("inputRequests")
+	return inputsOf(m.Find("inputRequests"), m.Find("requestState"), declared)
+}
+
+// inputsOf does so with the raw values of the two members; nil: there is none.
+func inputsOf(raw, state, declared []byte) (in inputs, why string) {
+	in.state = state
 	switch {
 	case in.state != nil && (in.state[0] != '"' || len(in.state) > maxState):
 		return in, "the server's requestState cannot be used"
@@ -109,6 +114,9 @@ func (t *turn) play(ctx context.Context, round int, in *inputs, params []rpc.Mem
 	if round > maxRounds || t.proxy.now().Sub(t.started)-t.waited > maxPlayTime {
 		t.unfinished("the server asked again and again")
 		return nil, false
+	}
+	if in.able {
+		return params, true
 	}
 	if len(in.wanted) > 0 && !accepts(t.r.Header, "text/event-stream") {
 		t.unfinished("the server asks for something, and the request does not accept a stream on which to say so")

@@ -72,6 +72,7 @@ type Proxy struct {
 	keptOf   larders // the same of each user
 	ids      eventIDs
 	tasks    *taskBook
+	results  *keptResults // of calls that were made as tasks
 	work     *work
 	hub      *hub
 
@@ -114,6 +115,7 @@ func New(config Config) (*Proxy, error) {
 		keptOf:   larders{limit: config.Resuming.UserBytes},
 		ids:      newEventIDs(config.SessionKey),
 		tasks:    newTaskBook(config.Now),
+		results:  newKeptResults(config.Now),
 		work:     newWork(),
 		hub:      newHub(),
 	}
@@ -232,6 +234,7 @@ func (p *Proxy) sweep() {
 			p.renew()
 			p.callers.sweep()
 			p.tasks.sweep()
+			p.results.sweep()
 			for _, s := range p.snapshot.Load().servers {
 				if s.link != nil {
 					s.link.sweep(p.now())

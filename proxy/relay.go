@@ -41,6 +41,9 @@ func (t *turn) relay(ctx context.Context, to *target, conn *upstream.Conn, ex *u
 			t.answer(conn, ex.Era(), &m)
 			return nil
 		case rpc.ErrorResponse:
+			if t.insistsOnTask(to, ex.Era(), m.Error, out) {
+				return &inputs{able: true}
+			}
 			if !t.mustOpen(to, conn, m.Error) {
 				t.answerError(t.errorFor(ex.Era(), m.Error))
 			}

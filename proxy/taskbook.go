@@ -29,7 +29,10 @@ type knownTask struct {
 	id       string // the server's
 	ours     string // the id that the client has; empty: it knows nothing of the task
 	tool     string // original name
-	modern   bool
+	modern   bool   // its client is
+	across   bool   // its server is of the other era
+	kept     bool   // see taskkept.go
+	begun    int64  // see taskTicket
 	progress taskProgress
 
 	used time.Time
@@ -97,6 +100,15 @@ func (b *taskBook) remove(e *list.Element) {
 		delete(b.callers, task.caller)
 	}
 	b.bytes -= task.size()
+}
+
+// forget drops a task that its server does not know any more.
+func (b *taskBook) forget(task *knownTask) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if e := b.callers[task.caller][task.id]; e != nil {
+		b.remove(e)
+	}
 }
 
 // find returns a task by its server's id; nil: it is not this caller's, or was forgotten.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type fakeTask struct {
 	input      json.RawMessage // of a modern client
 	token      json.RawMessage // for progress
 	over       chan struct{}   // closed when it has ended
+	fails      bool            // its tool does
 }
 
 const (
@@ -102,10 +104,12 @@ func (k *tasker) state(task *fakeTask) string {
 	if k.era == "legacy" {
 		return text + `,"ttl":60000,"pollInterval":1`
 	}
-	text += `,"ttlMs":60000`
+	text += `,"ttlMs":60000,"pollIntervalMs":1`
 	switch task.status {
 	case "completed":
-		text += `,"result":{"content":[{"type":"text","text":"done"}]}`
+		text += `,"result":{"resultType":"complete","content":[{"type":"text","text":"done"}],"isError":` + strconv.FormatBool(task.fails) + `,"extra":[1, 2],"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"x"}}}`
+	case "failed":
+		text += `,"error":{"code":-32050,"message":"broke","data":7}`
 	case "input_required":
 		text += `,"inputRequests":{"k1":` + string(task.ask) + `}`
 	}
@@ -128,6 +132,8 @@ func (k *tasker) serve(w http.ResponseWriter, r *http.Request, m seen) bool {
 		return k.called(w, m)
 	case name == m.Method:
 		return false
+	case k.era == "modern" && !strings.Contains(m.Body, `"io.modelcontextprotocol/tasks"`):
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32021,"message":"not declared"}}`, m.ID)
 	case name == "list":
 		k.list(w, m)
 	case task == nil:
@@ -165,6 +171,10 @@ func (k *tasker) called(w http.ResponseWriter, m seen) bool {
 	wanted := m.field("task") != "null"
 	if k.era == "modern" {
 		wanted = arguments.Task
+		if m.Params.Name == "must" && !strings.Contains(m.Body, `"io.modelcontextprotocol/tasks"`) {
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32021,"message":"must be a task","data":{"requiredCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}}}`, m.ID)
+			return true
+		}
 	} else if m.Params.Name == "must" && !wanted {
 		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32601,"message":"must be a task"}}`, m.ID)
 		return true

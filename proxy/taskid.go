@@ -9,6 +9,7 @@ import (
 
 	"mcpsidecar/internal/caller"
 	"mcpsidecar/proxy/rpc"
+	"mcpsidecar/proxy/upstream"
 )
 
 // taskTicket is what a task id of ours carries, sealed: where the task is and under which rules it was begun, so that ids need not be remembered and outlive the process. It is worth something only to the caller who
@@ -17,11 +18,14 @@ type taskTicket struct {
 	User    string      `json:"u"`
 	Role    caller.Role `json:"r"`
 	TokenID string      `json:"t"`
-	Server  string      `json:"s"` // id
-	Place   []byte      `json:"p"` // of the server; see placeOf
-	Tool    string      `json:"n"` // original name
-	Modern  bool        `json:"m,omitempty"`
-	ID      string      `json:"i"` // the server's own
+	Server  string      `json:"s"`           // id
+	Place   []byte      `json:"p"`           // of the server; see placeOf
+	Tool    string      `json:"n"`           // original name
+	Modern  bool        `json:"m,omitempty"` // the client is
+	Across  bool        `json:"a,omitempty"` // the server is of the other era
+	Kept    bool        `json:"k,omitempty"` // the server has no task, but has answered; see taskkept.go
+	Begun   int64       `json:"b,omitempty"` // unix seconds; only where the server is of the other era
+	ID      string      `json:"i"`           // the server's own
 }
 
 // Bounds of task ids: a modern client repeats ours in a header.
@@ -42,10 +46,19 @@ func placeOf(address string) []byte {
 	return sum[:8]
 }
 
-// taskTicketFor is a ticket for a task that the tool of a server has begun for this caller.
-func (t *turn) taskTicketFor(l *link, tool, id string) taskTicket {
+// taskTicketFor is a ticket for a task that the tool of a server of some era has begun for this caller.
+func (t *turn) taskTicketFor(l *link, era upstream.Era, tool, id string) taskTicket {
 	identity := t.scope.identity
-	return taskTicket{User: identity.User, Role: identity.Role, TokenID: identity.TokenID, Server: l.serverID, Place: l.place, Tool: tool, Modern: t.modern, ID: id}
+	k := taskTicket{User: identity.User, Role: identity.Role, TokenID: identity.TokenID, Server: l.serverID, Place: l.place, Tool: tool, Modern: t.modern, ID: id}
+	if k.Across = t.modern != (era == upstream.Modern); k.Across {
+		k.Begun = t.started.Unix()
+	}
+	return k
+}
+
+// known is the task as the book remembers it.
+func (k *taskTicket) known(of taskCaller, ours string) knownTask {
+	return knownTask{caller: of, id: k.ID, ours: ours, tool: k.Tool, modern: k.Modern, across: k.Across, kept: k.Kept, begun: k.Begun}
 }
 
 // sealTask returns the id that the client gets.
@@ -112,7 +125,11 @@ func relate(raw []byte, id string) [][]byte {
 	if meta == nil && id == "" {
 		return [][]byte{raw}
 	}
-	return edited(raw, rpc.Edit{Name: "_meta", Value: joined(edited(orEmpty(meta), edit))})
+	meta = joined(edited(orEmpty(meta), edit))
+	if id == "" && len(meta) <= len("{}") {
+		meta = nil
+	}
+	return edited(raw, rpc.Edit{Name: "_meta", Value: meta})
 }
 
 // edited is rpc.EditObject for what has been read strictly, which cannot fail.

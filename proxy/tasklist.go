@@ -22,7 +22,8 @@ const taskPage = 100
 // taskEntry is one task of a list.
 type taskEntry struct {
 	position string // by which the list is sorted and paged: when it was begun, and something that tells it from others
-	raw      []byte
+	raw      []byte // nil: asked for when it is to be shown
+	ask      func(context.Context) []byte
 }
 
 type taskEntries []taskEntry
@@ -56,8 +57,13 @@ func (t *turn) listTasks() {
 	}
 	out := append(append([]byte(`{"jsonrpc":"2.0","id":`), t.message.ID...), `,"result":{"tasks":[`...)
 	page := all[from:min(len(all), from+taskPage)]
-	for i, e := range page {
-		if i > 0 {
+	t.fill(page)
+	shown := 0
+	for _, e := range page {
+		if e.raw == nil { // its server knows it no more
+			continue
+		}
+		if shown++; shown > 1 {
 			out = append(out, ',')
 		}
 		out = append(out, e.raw...)
@@ -68,6 +74,27 @@ func (t *turn) listTasks() {
 	}
 	t.outcome = outcomeOK
 	t.writePieces(http.StatusOK, [][]byte{append(listTail(out, t, parts), `}}`...)})
+}
+
+// asksAtOnce is how many tasks are asked for at the same time.
+const asksAtOnce = 8
+
+// fill asks how the tasks of a page are of which that is not known yet.
+func (t *turn) fill(page taskEntries) {
+	ctx, cancel := context.WithTimeout(t.ctx, listDeadline)
+	defer cancel()
+	var wg sync.WaitGroup
+	free := make(chan struct{}, asksAtOnce)
+	for i := range page {
+		if e := &page[i]; e.raw == nil {
+			free <- struct{}{}
+			wg.Go(func() {
+				e.raw = e.ask(ctx)
+				<-free
+			})
+		}
+	}
+	wg.Wait()
 }
 
 // readPosition reads a cursor: it is a position, and nobody's secret.
@@ -85,8 +112,7 @@ func readPosition(cursor string) (position string, ok bool) {
 // positionSeparator stands between the two parts of a position; no time has it.
 const positionSeparator = "|"
 
-func positionOf(raw []byte, known *knownTask) string {
-	created, _ := rpc.String(find(raw, "createdAt"))
+func positionOf(created string, known *knownTask) string {
 	sum := sha256.Sum256([]byte(known.caller.server + positionSeparator + known.id))
 	return clip(created) + positionSeparator + hex.EncodeToString(sum[:8])
 }
@@ -116,7 +142,11 @@ func (t *turn) tasksAt(ctx context.Context, part *part[taskEntries]) {
 		return
 	}
 	said := t.offersOf(&to)
-	if said == nil || said.modern || !said.tasks.list {
+	if said != nil && said.modern {
+		part.view = t.tasksFollowed(&to, v)
+		return
+	}
+	if said == nil || !said.tasks.list {
 		part.view = &taskEntries{}
 		return
 	}
@@ -143,10 +173,16 @@ func (t *turn) ownTasks(to *target, v *view, elements [][]byte) *taskEntries {
 	entries := make(taskEntries, 0, len(elements))
 	for _, raw := range elements {
 		known := t.proxy.tasks.find(t.taskCaller(to.server.link), taskIn(raw))
-		if known == nil || known.ours == "" || known.modern || !to.server.decide(t.scope.question, known.tool, v.byName[known.tool]).Allowed {
+		if known == nil || !t.lists(known, to, v) {
 			continue
 		}
-		entries = append(entries, taskEntry{positionOf(raw, known), joined(edited(raw, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, known.ours)}))})
+		created, _ := rpc.String(find(raw, "createdAt"))
+		entries = append(entries, taskEntry{position: positionOf(created, known), raw: joined(edited(raw, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, known.ours)}))})
 	}
 	return &entries
+}
+
+// lists says whether the client may see one of its tasks: it knows of it, and may call its tool now.
+func (t *turn) lists(known *knownTask, to *target, v *view) bool {
+	return known.ours != "" && known.modern == t.modern && to.server.decide(t.scope.question, known.tool, v.byName[known.tool]).Allowed
 }

@@ -11,13 +11,16 @@ import (
 )
 
 // This file is tasks: requests whose result is fetched later, by an id. Clients get ids of ours (taskid.go); every touch of a task is judged as a call of the tool that began it, now. The two shapes are those of 2025-11-25 and of
-// the extension of 2026-07-28, and each is spoken only between a client and a server of its own era.
+// the extension of 2026-07-28; a task of a server of the other era is told in the shape of the client's (taskacross.go).
 
 // taskWork is what a request has to do with a task.
 type taskWork struct {
 	tool   string // original name
 	theirs string // the server's id of the task; empty: the request begins one
 	ours   string // the client's
+	across bool   // the server is of the other era
+	kept   bool   // the server has no task; see taskkept.go
+	wanted bool   // the client wants a task, whatever the server answers
 	played bool   // the client knows nothing of the task; see taskplay.go
 	over   bool   // of a played one: its result is there
 }
@@ -67,12 +70,41 @@ func taskSupport(definition []byte) string {
 	return support
 }
 
-// speaksTasks says whether a client can call tools of a server as tasks. A modern one gets what a modern server lists as it is.
-func (sc *scope) speaksTasks(said *offers) bool {
-	if said == nil || said.modern {
-		return said != nil && sc.version == modernVersion
+// support is how a client is told that tools can be called as tasks.
+type support int
+
+const (
+	hideSupport support = iota // it cannot call any so
+	keepSupport                // as their server says it; a modern client gets what a modern server lists as it is
+	addSupport                 // all can be: their server is modern and does not say it, because it is it that decides
+)
+
+func (sc *scope) supportOf(said *offers) support {
+	switch {
+	case said == nil:
+	case said.modern && sc.version == modernVersion, !said.modern && said.tasks.calls && sc.version == newestLegacy:
+		return keepSupport
+	case said.modern && said.tasks.calls && sc.version == newestLegacy:
+		return addSupport
 	}
-	return said.tasks.calls && sc.version == newestLegacy
+	return hideSupport
+}
+
+// as is a tool's definition as it is listed so.
+func (how support) as(definition []byte, says bool) []byte {
+	switch {
+	case how == hideSupport && says:
+		return withoutSupport(definition)
+	case how == addSupport && !says:
+		return withSupport(definition)
+	}
+	return definition
+}
+
+// withSupport is a definition that says that the tool can be called as a task.
+func withSupport(definition []byte) []byte {
+	execution := joined(edited(orEmpty(memberObject(definition, "execution")), rpc.Edit{Name: "taskSupport", Value: []byte(`"optional"`)}))
+	return joined(edited(definition, rpc.Edit{Name: "execution", Value: execution}))
 }
 
 // withoutSupport is a definition that says nothing of tasks.
@@ -112,8 +144,12 @@ func (t *turn) touchTask(p params) bool {
 		return true
 	}
 	p.rest[at].Value = rpc.AppendString(nil, k.ID)
-	t.task = &taskWork{tool: k.Tool, theirs: k.ID, ours: id}
-	t.proxy.tasks.learn(knownTask{caller: t.taskCaller(to.server.link), id: k.ID, ours: id, tool: k.Tool, modern: k.Modern})
+	t.task = &taskWork{tool: k.Tool, theirs: k.ID, ours: id, across: k.Across, kept: k.Kept}
+	t.proxy.tasks.learn(k.known(t.taskCaller(to.server.link), id))
+	if k.Kept {
+		t.touchKept()
+		return true
+	}
 	t.meta.related = nil // the parameter says it (Associating Task-Related Messages)
 	out := t.outgoing(to.server, k.ID, p.rest)
 	if t.waitsForTask() {
@@ -181,7 +217,7 @@ func (t *turn) rejectTask(to *target, k *taskTicket) (rejected bool) {
 // keepsTask says whether this is still the server that made the task, and whether it still has tasks in that shape.
 func (t *turn) keepsTask(to *target, k *taskTicket) bool {
 	said := t.offersOf(to)
-	return said != nil && said.modern == k.Modern && said.tasks.calls && bytes.Equal(to.server.link.place, k.Place)
+	return said != nil && said.modern == (k.Modern != k.Across) && said.tasks.calls && bytes.Equal(to.server.link.place, k.Place)
 }
 
 // taskWait is how long tasks/result may wait for a task to end: as long as any answer.
@@ -200,7 +236,10 @@ func (t *turn) begins(to *target, c *call) *failure {
 	switch said := t.offersOf(to); {
 	case t.modern || t.version != newestLegacy:
 		c.task = nil
-	case said != nil && !said.modern && said.tasks.calls:
+	case said != nil && said.modern && said.tasks.calls:
+		c.task, t.task = nil, &taskWork{tool: to.tool.tool.Name, wanted: true}
+		return nil
+	case said != nil && said.tasks.calls:
 		t.task = &taskWork{tool: to.tool.tool.Name}
 	case t.scope.only == "" && t.offersTasks():
 		return failMethodSaying("the tool cannot be called as a task")
@@ -269,11 +308,15 @@ func (t *turn) answerBegun(to *target, conn *upstream.Conn, ex *upstream.Exchang
 	} else if !rpc.Equal(m.Find("resultType"), "task") {
 		begun = nil
 	}
+	if begun == nil && t.task != nil && t.task.wanted && ex.Era() == upstream.Modern {
+		t.keepResult(to, m)
+		return
+	}
 	if begun == nil {
 		t.answer(conn, ex.Era(), m)
 		return
 	}
-	if t.modern && !declaresTasks(t.meta.capabilities) || t.modern != (ex.Era() == upstream.Modern) {
+	if t.modern && !declaresTasks(t.meta.capabilities) || t.task == nil && !t.modern {
 		t.unfinished("the server began a task, which this client has not said that it can deal with")
 		return
 	}
@@ -284,7 +327,10 @@ func (t *turn) answerBegun(to *target, conn *upstream.Conn, ex *upstream.Exchang
 	}
 	t.outcome = outcomeOK
 	result := edited(begun, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, ours)})
-	if !t.modern {
+	switch {
+	case t.modern != (ex.Era() == upstream.Modern):
+		result = t.begunAcross(begun, ours)
+	case !t.modern:
 		result = edited(m.Result, rpc.Edit{Name: "task", Value: joined(result)})
 		if relatedTask(m.Result) != "" {
 			result = relate(joined(result), ours)
@@ -296,11 +342,13 @@ func (t *turn) answerBegun(to *target, conn *upstream.Conn, ex *upstream.Exchang
 // noteTask makes the client's id of a task that was begun, and has its news heard.
 func (t *turn) noteTask(to *target, ex *upstream.Exchange, id string) (ours string, err error) {
 	l, tool := to.server.link, to.tool.tool.Name
-	k := t.taskTicketFor(l, tool, id)
+	k := t.taskTicketFor(l, ex.Era(), tool, id)
 	if ours, err = t.proxy.sealer.sealTask(&k); err != nil {
 		return "", err
 	}
-	t.proxy.tasks.learn(knownTask{caller: t.taskCaller(l), id: id, ours: ours, tool: tool, modern: t.modern, progress: t.progressOf(ex)})
+	known := k.known(t.taskCaller(l), ours)
+	known.progress = t.progressOf(ex)
+	t.proxy.tasks.learn(known)
 	if t.session != nil {
 		if b := t.session.own(l); b != nil {
 			b.keep()
