@@ -18,7 +18,7 @@
 // a request that is not kept any more is an error that says so, also after a restart: nobody waits for ever.
 //
 // Tasks are requests whose result is fetched later: tasks.go (what is asked about one), taskid.go (ids of ours, which carry where a task is), tasklist.go and tasknews.go (what legacy servers list and tell), tasklisten.go (what modern ones tell), taskbook.go (whose it is),
-// taskplay.go (tools that can be nothing else, for clients that call them plainly). extension.go is methods that the specification does not know, and extensionback.go those that servers use; announce.go says what of all that a client is offered.
+// taskplay.go (tools that can be nothing else, for clients that call them plainly), taskacross.go (tasks of servers of the other era), taskfollow.go and taskkept.go (modern ones, for legacy clients), taskfetch.go and taskvigil.go (the reverse). extension.go is methods that the specification does not know, and extensionback.go those that servers use; announce.go says what of all that a client is offered.
 //
 // Subscriptions to resources, in every combination of eras: subscribe.go (resources/subscribe) and listen.go (subscriptions/listen) make them, a watcher (watcher.go) is all of one client, and each hangs on a board (board.go), which is
 // one way to a server: the stream that everybody shares who has the same credential or, at a legacy server that the client has called, the client's own session (own.go), for some servers tell of a change only there. A watcher

@@ -308,7 +308,7 @@ func (t *turn) answerBegun(to *target, conn *upstream.Conn, ex *upstream.Exchang
 	} else if !rpc.Equal(m.Find("resultType"), "task") {
 		begun = nil
 	}
-	if begun == nil && t.task != nil && t.task.wanted && ex.Era() == upstream.Modern {
+	if begun == nil && t.task != nil && t.task.wanted {
 		t.keepResult(to, m)
 		return
 	}
