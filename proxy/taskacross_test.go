@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -256,18 +257,22 @@ func TestModernServersThatInsistOnTasks(t *testing.T) {
 // TestTaskOfACallGivenUp is given up, also at a modern server.
 func TestTaskOfACallGivenUp(t *testing.T) {
 	k, _, c := legacyAtModern(t, "/mcp")
-	cancelled := make(chan struct{})
-	serve := k.before
+	cancelled, taken, once := make(chan struct{}), make(chan struct{}), sync.Once{}
+	serve, id := k.before, c.nextID+1
 	k.before = func(w http.ResponseWriter, r *http.Request, m seen) bool {
 		if m.Method == "tasks/cancel" {
 			defer close(cancelled)
 		}
 		if m.Method == "tasks/get" {
-			go c.post(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":` + fmt.Sprint(c.nextID) + `}}`)
+			once.Do(func() {
+				c.post(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":` + fmt.Sprint(id) + `}}`)
+				close(taken)
+			})
 		}
 		return serve(w, r, m)
 	}
 	c.ask("tools/call", "", `"name":"one__must","arguments":{"task":true}`, "")
+	<-taken
 	<-cancelled
 	if methods := k.beyondHello(); !slices.Contains(methods, "tasks/cancel") {
 		t.Errorf("%v", methods)
