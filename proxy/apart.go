@@ -15,11 +15,14 @@ import (
 const maxApart = 16
 
 // askable makes a modern client's way to the server. Where the client can be asked something, the server's standing stream is listened to as well.
-func (l *link) askable(config upstream.ConnConfig) *upstream.Conn {
+func (l *link) askable(of taskCaller, config upstream.ConnConfig) *upstream.Conn {
 	if !answers(config.Capabilities) {
 		return l.upstream.Conn(config)
 	}
-	config.Ask = func(rpc.Message, *upstream.Asked) bool {
+	config.Ask = func(m rpc.Message, asked *upstream.Asked) bool {
+		if l.p.vigils.poseAside(of, &m, asked) {
+			return true
+		}
 		l.asksAside.Store(true)
 		return false
 	}
@@ -31,7 +34,8 @@ func (l *link) askable(config upstream.ConnConfig) *upstream.Conn {
 // do makes a call, in a session for itself if the server may ask outside of it.
 func (t *turn) do(ctx context.Context, to *target, conn *upstream.Conn, out *upstream.Call) (*upstream.Conn, *upstream.Exchange, error) {
 	l := to.server.link
-	if t.session == nil && l.asksAside.Load() && answers(t.meta.capabilities) {
+	mine := t.task != nil && !t.task.played // a task is there for all requests of its client
+	if t.session == nil && !mine && l.asksAside.Load() && answers(t.meta.capabilities) {
 		alone, identity := *out, t.scope.identity
 		alone.Alone = true
 		for apart := range maxApart {

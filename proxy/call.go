@@ -322,7 +322,7 @@ func (t *turn) exchange(to *target, out upstream.Call) {
 		t.speakOfTasks(to, conn)
 	}
 	if t.task != nil && t.task.across {
-		t.touchAcross(ctx, to, conn)
+		t.touchAcross(ctx, to, conn, out.Params)
 		return
 	}
 	sending, call := t.openOutbound(ctx, to, &out)

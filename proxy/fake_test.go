@@ -151,6 +151,18 @@ func (f *fakeServer) seenOf(method string) (of []seen) {
 	return of
 }
 
+// requestsOf are those of which pick says so.
+func (f *fakeServer) requestsOf(pick func(seen) bool) (of []seen) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range f.requests {
+		if pick(m) {
+			of = append(of, m)
+		}
+	}
+	return of
+}
+
 // beyondHello are the methods that it was sent, but for those by which we find out what it has to offer.
 func (f *fakeServer) beyondHello() (methods []string) {
 	f.mu.Lock()

@@ -71,13 +71,13 @@ func readTasks(info upstream.Info) (offer taskOffer) {
 	return offer
 }
 
-// tasksFor is what of tasks a client has. A legacy one has all of them at a modern server: what that does not list is listed here. (The other way is not bridged.)
+// tasksFor is what of tasks a client has. A legacy one has all of them at a modern server: what that does not list is listed here. What a legacy server lacks a modern client does not miss.
 func (o *offers) tasksFor(modern bool) taskOffer {
 	switch {
 	case o.modern == modern, !o.tasks.calls:
 		return o.tasks
 	case modern:
-		return taskOffer{}
+		return taskOffer{calls: true, cancel: true}
 	}
 	return taskOffer{calls: true, list: true, cancel: true}
 }

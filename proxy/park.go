@@ -52,7 +52,8 @@ type parking struct {
 
 	mu      sync.Mutex
 	calls   map[string]*parkedCall // by an id that only a sealed ticket names
-	users   map[string]int         // calls of each; without zeros
+	users   map[string]int         // calls, and vigils (taskvigil.go), of each; without zeros
+	count   int                    // of them
 	bytes   int
 	closed  bool
 	running sync.WaitGroup // of calls that end for lack of time
@@ -68,17 +69,68 @@ func (p *parking) put(c *parkedCall) string {
 	defer p.mu.Unlock()
 	c.size = c.ex.Keeps()
 	for _, q := range c.posed {
-		c.size += len(q.input.params) + len(q.input.method)
+		c.size += q.size()
 	}
-	if p.closed || len(p.calls) >= p.limits.Overall || p.users[c.user] >= p.limits.PerUser || p.bytes+c.size > p.limits.Bytes {
+	if !p.fits(c.user, c.size) {
 		return ""
 	}
 	id := newSessionID()
 	p.calls[id] = c
-	p.users[c.user]++
-	p.bytes += c.size
+	p.add(c.user, c.size)
 	c.timer = time.AfterFunc(p.limits.Time, func() { p.expire(id) })
 	return id
+}
+
+// size is about how many bytes a question takes.
+func (q posed) size() int { return len(q.input.params) + len(q.input.method) }
+
+// fits says, under the lock, whether there is room for something of a user's.
+func (p *parking) fits(user string, size int) bool {
+	return !p.closed && p.count < p.limits.Overall && p.users[user] < p.limits.PerUser && p.bytes+size <= p.limits.Bytes
+}
+
+// add counts it in, under the lock.
+func (p *parking) add(user string, size int) {
+	p.count++
+	p.users[user]++
+	p.bytes += size
+}
+
+// drop counts it out.
+func (p *parking) drop(user string, size int) {
+	p.count--
+	if p.users[user]--; p.users[user] == 0 {
+		delete(p.users, user)
+	}
+	p.bytes -= size
+}
+
+// admit counts in what is held elsewhere, if there is room. It is counted out by leave.
+func (p *parking) admit(user string, size int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.fits(user, size) {
+		return false
+	}
+	p.add(user, size)
+	return true
+}
+
+func (p *parking) leave(user string, size int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.drop(user, size)
+}
+
+// grow says that it takes more bytes, or fewer. False: there is no room.
+func (p *parking) grow(size int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if size > 0 && p.bytes+size > p.limits.Bytes {
+		return false
+	}
+	p.bytes += size
+	return true
 }
 
 // take takes a call out; nil: it is not here.
@@ -96,10 +148,7 @@ func (p *parking) remove(id string) *parkedCall {
 	}
 	c.timer.Stop()
 	delete(p.calls, id)
-	if p.users[c.user]--; p.users[c.user] == 0 {
-		delete(p.users, c.user)
-	}
-	p.bytes -= c.size
+	p.drop(c.user, c.size)
 	return c
 }
 

@@ -67,6 +67,7 @@ type Proxy struct {
 	watching *busy // subscriptions to resources
 	hearing  *busy // standing streams
 	parking  *parking
+	vigils   vigils
 	orphans  *orphans
 	kept     *larder // of events for clients that may come back
 	keptOf   larders // the same of each user
@@ -110,6 +111,7 @@ func New(config Config) (*Proxy, error) {
 		watching: newBusy(int64(config.Watches)),
 		hearing:  newBusy(int64(config.Streams)),
 		parking:  newParking(config.Asking),
+		vigils:   vigils{all: map[vigilPlace]*vigil{}},
 		orphans:  newOrphans(config.Resuming),
 		kept:     &larder{limit: config.Resuming.Overall},
 		keptOf:   larders{limit: config.Resuming.UserBytes},

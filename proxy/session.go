@@ -411,7 +411,7 @@ func (m *modernCallers) make(key modernKey, declared []byte, a *access) any {
 		made.declared = bytes.Clone(declared)
 		config.Capabilities = without(made.declared, "tasks")
 	}
-	made.conn = key.link.askable(config)
+	made.conn = key.link.askable(taskCaller{key.user, key.tokenID, key.link.tasksAt}, config)
 	made.board = ownBoard(key.link, made.conn)
 	if answers(config.Capabilities) { // then it is listened to anyway
 		made.board.listen, made.board.rest = func() {}, func() {}

@@ -11,18 +11,25 @@ import (
 )
 
 // This file is tasks between the eras. A task stays its server's, and its state is told in the words of the client's era: where that fetches a result with a request of its own (2025-11-25), we look into the state for it
-// (taskfollow.go); where the state has it (the extension), we fetch it.
+// (taskfollow.go); where the state has it (the extension), we fetch it (taskfetch.go).
 
 // begunAcross is the result of a call that has begun a task, in the shape of the client's era.
-func (t *turn) begunAcross(begun []byte, ours string) [][]byte {
+func (t *turn) begunAcross(m *rpc.Message, begun []byte, ours string) [][]byte {
+	if t.modern {
+		return modernBegun(m, begun, ours)
+	}
 	return [][]byte{[]byte(`{"task":`), legacyState(begun, ours), closing}
 }
 
 // touchAcross does what a client wants with a task of a server of the other era.
-func (t *turn) touchAcross(ctx context.Context, to *target, conn *upstream.Conn) {
+func (t *turn) touchAcross(ctx context.Context, to *target, conn *upstream.Conn, params []rpc.Member) {
 	switch method := t.message.Method; {
+	case t.modern && method == "tasks/get":
+		t.fetchState(ctx, to, conn)
+	case t.modern && method == "tasks/update":
+		t.update(ctx, to, params)
 	case t.modern:
-		t.fail(failMethod(method))
+		t.cancelFetched(ctx, to, conn)
 	case method == "tasks/get":
 		t.tellState(ctx, to, conn)
 	case method == "tasks/result":
@@ -42,14 +49,20 @@ type reply struct {
 func (t *turn) query(ctx context.Context, to *target, conn *upstream.Conn, call upstream.Call) (reply, error) {
 	call.Timeout = to.server.link.timeout
 	sending, sent := t.openOutbound(ctx, to, &call)
-	got, ex, err := ask(sending, conn, *sent)
+	got, ex, err := ask(sending, conn, *sent, func(asked *upstream.Asked, m *rpc.Message) bool {
+		if !t.modern || relatedTask(m.Params) != t.task.theirs {
+			return false
+		}
+		v := t.vigil(to, conn)
+		return v != nil && v.pose(asked, m)
+	})
 	t.sentOutbound(ex, err)
 	t.endOutbound()
 	return got, err
 }
 
-// ask has a server's answer. What comes before it is of no use to anybody here. The exchange is over.
-func ask(ctx context.Context, conn *upstream.Conn, call upstream.Call) (reply, *upstream.Exchange, error) {
+// ask has a server's answer; the exchange is over. What comes before it is of no use to anybody here, but for questions, which are refused where pose does not take them.
+func ask(ctx context.Context, conn *upstream.Conn, call upstream.Call, pose func(*upstream.Asked, *rpc.Message) bool) (reply, *upstream.Exchange, error) {
 	ex, err := conn.Do(ctx, call)
 	if err != nil {
 		return reply{}, nil, err
@@ -64,17 +77,26 @@ func ask(ctx context.Context, conn *upstream.Conn, call upstream.Call) (reply, *
 		case m.Kind == rpc.ErrorResponse:
 			return reply{failure: bytes.Clone(m.Error)}, ex, nil
 		case m.Kind == rpc.Request:
-			ex.Asked(&m).Refuse(*notAble(m.Method))
+			if asked := ex.Asked(&m); !pose(asked, &m) {
+				asked.Refuse(*notAble(m.Method))
+			}
 		}
 	}
 }
 
-// aboutTask is a request about a task, from somebody who can deal with tasks.
+// poseToNobody is for where nobody can be asked.
+func poseToNobody(*upstream.Asked, *rpc.Message) bool { return false }
+
+// aboutTask is a request about a task.
+func aboutTask(method, id string, more ...rpc.Member) upstream.Call {
+	return upstream.Call{Method: method, Name: id, Params: append([]rpc.Member{{Name: "taskId", Value: rpc.AppendString(nil, id)}}, more...)}
+}
+
+// aboutTask is one from this client, who can deal with tasks.
 func (t *turn) aboutTask(method, id string, more ...rpc.Member) upstream.Call {
-	return upstream.Call{
-		Method: method, Name: id, Params: append([]rpc.Member{{Name: "taskId", Value: rpc.AppendString(nil, id)}}, more...),
-		Capabilities: t.ableToTasks(), ClientInfo: t.meta.clientInfo,
-	}
+	call := aboutTask(method, id, more...)
+	call.Capabilities, call.ClientInfo = t.ableToTasks(), t.meta.clientInfo
+	return call
 }
 
 // ableToTasks is what the client has declared, and that tasks can be dealt with: by the client in its own era's words, or by us in its stead. A legacy server was told what there is to be told already.
@@ -91,7 +113,10 @@ func (t *turn) ableToTasks() []byte {
 type taskNames map[string]string
 
 // forLegacy are those of the extension's state as 2025-11-25 has it: what came of the task, and what it wants, is told elsewhere.
-var forLegacy = taskNames{"ttlMs": "ttl", "pollIntervalMs": "pollInterval", "resultType": "", "result": "", "error": "", "inputRequests": "", "requestState": ""}
+var forLegacy = taskNames{
+	"ttlMs": "ttl", "pollIntervalMs": "pollInterval",
+	"ttl": "", "pollInterval": "", "resultType": "", "result": "", "error": "", "inputRequests": "", "requestState": "",
+}
 
 // restate is the state of a task with the client's id and another status, in the names of the client's era.
 func (names taskNames) restate(raw []byte, id, status string) []rpc.Member {

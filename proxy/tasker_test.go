@@ -32,6 +32,16 @@ type fakeTask struct {
 	fails      bool            // its tool does
 }
 
+// ended says whether it has.
+func (f *fakeTask) ended() bool {
+	select {
+	case <-f.over:
+		return true
+	default:
+		return false
+	}
+}
+
 const (
 	legacyTasks = `{"tools":{},"tasks":{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}}`
 	modernTasks = `{"tools":{},"extensions":{"io.modelcontextprotocol/tasks":{}}}`
@@ -140,6 +150,8 @@ func (k *tasker) serve(w http.ResponseWriter, r *http.Request, m seen) bool {
 		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"no task here"}}`, m.ID)
 	case name == "get":
 		reply(w, m, `{`+k.complete("")+k.state(task)+`}`)
+	case name == "cancel" && task.ended() && k.era == "legacy":
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32602,"message":"it is over"}}`, m.ID)
 	case name == "cancel":
 		k.mu.Lock()
 		task.status = "cancelled"
@@ -308,6 +320,11 @@ func (k *tasker) touched() (n int) {
 		}
 	}
 	return n
+}
+
+// plainly is a client that can be asked, and knows of no tasks.
+func (r *rig) plainly(era, path, token string) *client {
+	return r.clientWith(era, path, token, `{"elicitation":{}}`)
 }
 
 // tasking is a client that can deal with tasks.

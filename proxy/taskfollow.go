@@ -21,7 +21,7 @@ func legacyState(state []byte, id string) []byte {
 	return rpc.AppendObject(nil, withMember(forLegacy.restate(state, id, status), "ttl", "null"))
 }
 
-// stateOf asks a modern server how a task is. Nil: the client has been answered.
+// stateOf asks a server how a task is. Nil: the client has been answered.
 func (t *turn) stateOf(ctx context.Context, to *target, conn *upstream.Conn) []byte {
 	got, err := t.query(ctx, to, conn, t.aboutTask("tasks/get", t.task.theirs))
 	switch {
@@ -246,7 +246,7 @@ func (t *turn) showFollowed(ctx context.Context, to *target, known *knownTask) [
 	if conn == nil {
 		return nil
 	}
-	got, _, err := ask(t.passingIn(ctx, to.server), conn, t.aboutTask("tasks/get", known.id))
+	got, _, err := ask(t.passingIn(ctx, to.server), conn, t.aboutTask("tasks/get", known.id), poseToNobody)
 	if err == nil && string(find(got.failure, "code")) == strconv.Itoa(codeInvalidParams) {
 		t.proxy.tasks.forget(known)
 	}

@@ -112,7 +112,7 @@ func TestToolsThatMustBeTasks(t *testing.T) {
 		k := startTasker(t, "legacy", "")
 		r := newRig(t, k.record("one"))
 		token := r.token("user", "alice")
-		c := r.tasking(era, "/mcp", token)
+		c := r.plainly(era, "/mcp", token)
 		if got := c.list(); len(got) != 3 {
 			t.Fatalf("%s: listed %v", era, got)
 		}
@@ -139,7 +139,7 @@ func TestToolsThatMustBeTasksAsk(t *testing.T) {
 	for _, era := range eras {
 		k := startTasker(t, "legacy", "")
 		r := newRig(t, k.record("one"))
-		c := r.tasking(era, "/mcp", r.token("user", "alice"))
+		c := r.plainly(era, "/mcp", r.token("user", "alice"))
 		arguments := `"name":"one__must","arguments":{"ask":"who?"}`
 		const said = `{"action":"accept","content":{"who":"octocat"}}`
 		var out called
@@ -184,7 +184,7 @@ func TestToolsThatMustBeTasksAreGivenUp(t *testing.T) {
 	for _, era := range eras {
 		k := startTasker(t, "legacy", "")
 		r := newRig(t, k.record("one"))
-		c := r.tasking(era, "/mcp", r.token("user", "alice"))
+		c := r.plainly(era, "/mcp", r.token("user", "alice"))
 		c.list()
 		request := c.asked("tools/call", "one__must", `"name":"one__must","arguments":{}`, "")
 		ctx, leave := context.WithCancel(t.Context())

@@ -227,6 +227,10 @@ func (t *turn) waitsForTask() bool { return t.message.Method == "tasks/result" }
 
 // begins says whether a call is to be made as a task, and whether it can be. Whoever has not been told that we have tasks is not understood to want one (Task Support and Handling).
 func (t *turn) begins(to *target, c *call) *failure {
+	if t.modern && t.mayBeTask(to) {
+		c.task, t.task = emptyObject, &taskWork{tool: to.tool.tool.Name}
+		return nil
+	}
 	if c.task == nil {
 		if t.mustPlay(to) {
 			c.task, t.task = emptyObject, &taskWork{tool: to.tool.tool.Name, played: true}
@@ -329,7 +333,7 @@ func (t *turn) answerBegun(to *target, conn *upstream.Conn, ex *upstream.Exchang
 	result := edited(begun, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, ours)})
 	switch {
 	case t.modern != (ex.Era() == upstream.Modern):
-		result = t.begunAcross(begun, ours)
+		result = t.begunAcross(m, begun, ours)
 	case !t.modern:
 		result = edited(m.Result, rpc.Edit{Name: "task", Value: joined(result)})
 		if relatedTask(m.Result) != "" {

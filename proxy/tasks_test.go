@@ -258,7 +258,7 @@ func TestTasksAreAnnounced(t *testing.T) {
 		token := r.token("user", "alice")
 		for path, has := range map[string]bool{"/mcp": true, "/mcp/one": true, "/mcp/two": false} {
 			said := r.hello(clientEra, path, token, "2025-11-25")
-			want := has && (clientEra == serverEra || clientEra == "legacy")
+			want := has
 			if got := string(said["tasks"]); (got == `{"list":{},"cancel":{},"requests":{"tools":{"call":{}}}}`) != (want && clientEra == "legacy") {
 				t.Errorf("%s: tasks %s", path, got)
 			}
