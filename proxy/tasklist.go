@@ -81,7 +81,7 @@ const asksAtOnce = 8
 
 // fill asks how the tasks of a page are of which that is not known yet.
 func (t *turn) fill(page taskEntries) {
-	ctx, cancel := context.WithTimeout(t.ctx, listDeadline)
+	ctx, cancel := context.WithTimeout(t.ctx, t.proxy.config.Waiting.List)
 	defer cancel()
 	var wg sync.WaitGroup
 	free := make(chan struct{}, asksAtOnce)

@@ -5,7 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
-	"slices"
+	"strconv"
 
 	"mcpsidecar/policy"
 	"mcpsidecar/proxy/rpc"
@@ -189,7 +189,7 @@ func (t *turn) tellTask(w *watcher, what news) error {
 			return err
 		}
 	}
-	if hasEnded(state) {
+	if hasEnded(statusOf(state)) {
 		w.unsubscribe(what.of.name)
 	}
 	return nil
@@ -231,12 +231,6 @@ func (t *turn) taskNews(of *watch, state []byte) []byte {
 	return joined(edited(state, rpc.Edit{Name: "taskId", Value: rpc.AppendString(nil, ours)}, rpc.Edit{Name: "resultType"}, rpc.Edit{Name: "_meta", Value: meta}))
 }
 
-// hasEnded says whether a task will not change any more.
-func hasEnded(state []byte) bool {
-	status, _ := rpc.String(find(state, "status"))
-	return slices.Contains([]string{"completed", "failed", "cancelled"}, status)
-}
-
 // stateNow asks how a task is whose state was not said, or not kept; nil: that cannot be had, or not yet.
 func (t *turn) stateNow(w *watcher, what news, to *target) []byte {
 	state, err := t.askTask(to, what.of.task)
@@ -262,25 +256,16 @@ func (t *turn) askTask(to *target, k *taskTicket) (state []byte, err error) {
 	}
 	defer s.link.release()
 	conn := t.proxy.callers.conn(t.ctx, identity.User, identity.TokenID, t.meta.capabilities, s.link, to.way, 0)
-	call := taskCall("tasks/get", k.ID)
-	call.Name, call.Capabilities, call.ClientInfo, call.Timeout = k.ID, t.meta.capabilities, t.meta.clientInfo, resolveTime
-	ex, err := conn.Do(t.passing(s), call)
-	if err != nil {
+	call := aboutTask("tasks/get", k.ID)
+	call.Capabilities, call.ClientInfo, call.Timeout = t.meta.capabilities, t.meta.clientInfo, resolveTime
+	got, _, err := ask(t.passing(s), conn, call, poseToNobody)
+	switch code := find(got.failure, "code"); {
+	case err != nil:
 		return nil, err
+	case string(code) == strconv.Itoa(codeInvalidParams):
+		return nil, errNoTask
+	case got.failure != nil:
+		return nil, errUnasked
 	}
-	defer ex.Close()
-	for {
-		m, err := ex.Next()
-		switch {
-		case err != nil:
-			return nil, err
-		case m.Kind == rpc.Response:
-			return bytes.Clone(m.Result), nil
-		case m.Kind == rpc.ErrorResponse:
-			if refusal, _ := rpc.ParseError(m.Error); refusal.Code == codeInvalidParams {
-				return nil, errNoTask
-			}
-			return nil, errUnasked
-		}
-	}
+	return got.result, nil
 }

@@ -84,7 +84,7 @@ func TestListeningForTasks(t *testing.T) {
 		}
 		h.become("the-servers-own-task-3", "completed")
 		h.say("the-servers-own-task-3")
-		if got := f.wantTask(second.TaskID, "completed"); !strings.Contains(got, `"result":{"content":[{"type":"text","text":"done"}]}`) {
+		if got := f.wantTask(second.TaskID, "completed"); !strings.Contains(got, `"result":{"resultType":"complete","content":[{"type":"text","text":"done"}]`) {
 			t.Errorf("heard %s", got)
 		}
 		h.isListened(t, "the-servers-own-task-2")
