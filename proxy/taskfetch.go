@@ -71,8 +71,17 @@ func (t *turn) fetchResult(ctx context.Context, to *target, conn *upstream.Conn,
 	case got.failure != nil:
 		t.finishState(state, "failed", rpc.Member{Name: "error", Value: got.failure})
 	default:
-		t.finishState(state, "completed", rpc.Member{Name: "result", Value: joined(relate(got.result, ""))})
+		t.finishState(state, "completed", rpc.Member{Name: "result", Value: modernResult(got.result)})
 	}
+}
+
+// modernResult is a result of a legacy server's task as every one is in the client's era: it says that it is one, and there is no other place that says of which task.
+func modernResult(result []byte) []byte {
+	result = joined(relate(result, ""))
+	if find(result, "resultType") != nil {
+		return result
+	}
+	return joined(edited(result, rpc.Edit{Name: "resultType", Value: []byte(`"complete"`)}))
 }
 
 // fetchQuestions answers with a task that goes on, and with what its server wants to know. One that waits for something of which we know nothing (yet), goes on for all that the client can do about it.

@@ -91,7 +91,7 @@ func TestModernTasksOfLegacyServers(t *testing.T) {
 			}
 			k.set("completed")
 			for range 2 {
-				if state := c.state(id); state.Status != "completed" || string(state.Result) != `{"content":[{"type":"text","text":"done"}],"extra":[1, 2]}` {
+				if state := c.state(id); state.Status != "completed" || string(state.Result) != `{"content":[{"type":"text","text":"done"}],"extra":[1, 2],"resultType":"complete"}` {
 					t.Errorf("tasks/get at the end: %s", state.body)
 				}
 			}
@@ -121,8 +121,8 @@ func TestModernTasksOnlyOfTheTools(t *testing.T) {
 // TestModernTasksEndInEveryWay that a legacy server knows.
 func TestModernTasksEndInEveryWay(t *testing.T) {
 	cases := map[string]struct{ status, answer, told, want string }{
-		"completed":         {"completed", `"result":{"content":[]}`, "completed", `"result":{"content":[]}`},
-		"of a tool failing": {"failed", `"result":{"content":[],"isError":true}`, "completed", `"result":{"content":[],"isError":true}`},
+		"completed":         {"completed", `"result":{"content":[]}`, "completed", `"result":{"content":[],"resultType":"complete"}`},
+		"of a tool failing": {"failed", `"result":{"content":[],"isError":true}`, "completed", `"result":{"content":[],"isError":true,"resultType":"complete"}`},
 		"failed":            {"failed", `"error":{"code":-32050,"message":"broke","data":7}`, "failed", `"error":{"code":-32050,"message":"broke","data":7}`},
 		"cancelled":         {"cancelled", ``, "cancelled", `"status":"cancelled"`},
 	}
