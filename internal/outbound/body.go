@@ -26,6 +26,7 @@ type answerBody struct {
 func (b *answerBody) take(answer *http.Response, keep bool) {
 	w := b.wire
 	b.keep = keep && !answer.Close && answer.ProtoMajor == 1 && answer.ProtoMinor == 1 && !w.head.murky
+	w.promised = promise(answer.Header["Keep-Alive"])
 	answer.TLS = w.state
 	if answer.Body == http.NoBody {
 		w.end(b.stop, b.keep)

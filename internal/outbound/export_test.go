@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"syscall"
+	"time"
 )
 
 // WithResolver makes clients look names up in a resolver that a test controls.
@@ -49,4 +50,10 @@ func Shrink(c *http.Client) {
 			})
 		}
 	}
+}
+
+// IsStale says whether a connection that has been idle for some time is used no more, after an answer with this Keep-Alive and with our own patience.
+func IsStale(patience, idle time.Duration, keepAlive string) bool {
+	now := time.Now()
+	return newPool(1, patience).stale(&wire{idleSince: now.Add(-idle), promised: promise([]string{keepAlive})}, now)
 }

@@ -2,6 +2,8 @@ package outbound
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -103,7 +105,30 @@ func (p *pool) expired(where place, s *shelf, now time.Time) []*wire {
 	return old
 }
 
-func (p *pool) stale(w *wire, now time.Time) bool { return now.Sub(w.idleSince) >= p.patience }
+// stale says that a connection has been idle for so long that the server may be about to close it. What is sent at that moment may have run or not, so that nobody may send it again.
+func (p *pool) stale(w *wire, now time.Time) bool {
+	patience := p.patience
+	if w.promised > 0 {
+		patience = min(patience, w.promised/2) // it counts from when it has sent, we from when we have read, and what we send has to arrive
+	}
+	return now.Sub(w.idleSince) >= patience
+}
+
+// promise reads Keep-Alive (RFC 2068, 19.7.1.1), as servers of Node.js and others say it: timeout=5, max=100. Zero: it says nothing of that, or nothing that can be read.
+func promise(values []string) time.Duration {
+	for _, value := range values {
+		for parameter := range strings.SplitSeq(value, ",") {
+			name, seconds, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+			if !strings.EqualFold(name, "timeout") {
+				continue
+			}
+			if n, err := strconv.ParseUint(strings.Trim(seconds, `"`), 10, 16); err == nil {
+				return max(time.Duration(n)*time.Second, 1)
+			}
+		}
+	}
+	return 0
+}
 
 // clear closes all that is idle.
 func (p *pool) clear() {

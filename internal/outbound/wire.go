@@ -26,7 +26,8 @@ type wire struct {
 	late   time.Duration        // until an answer's headers; zero: none
 	cut    func()               // ends it at once, from any goroutine
 
-	idleSince time.Time // guarded by the pool
+	idleSince time.Time     // guarded by the pool
+	promised  time.Duration // for how long the server keeps it when it is idle; zero: it did not say. Set before the pool has it
 
 	// Of the exchange under way.
 	reused bool
