@@ -23,14 +23,15 @@ type client struct {
 
 // Reasons that several clients share.
 const (
-	noTaskRead = "mcp-go's client cannot read that a call has become a task"
+	noTasksInClient = "the client has no tasks"
+	noTaskRead      = "mcp-go's client cannot read that a call has become a task"
 )
 
 // clients are all of them.
 var clients = []client{
 	{"npm sdk 1.x", legacy, inNode("sdk", legacy), nil},
-	{"npm client 2.x", legacy, inNode("client", legacy), nil},
-	{"npm client 2.x", modern, inNode("client", modern), map[string]string{"ping": noPing, "resumption": noWayBack}},
+	{"npm client 2.x", legacy, inNode("client", legacy), map[string]string{"tasks": noTasksInClient}},
+	{"npm client 2.x", modern, inNode("client", modern), map[string]string{"tasks": noTasksInClient, "ping": noPing, "resumption": noWayBack}},
 	{"mcp-go", legacy, inGo(connectMCPGo, legacy), map[string]string{"tasks": noTaskRead, "resumption": "mcp-go's client comes back to streams that end, and not to those that break"}},
 	{"mcp-go", modern, inGo(connectMCPGo, modern), map[string]string{"tasks": noTaskRead, "ping": noPing, "resumption": noWayBack}},
 	{"go-sdk", legacy, inGo(connectGoSDK, legacy), map[string]string{"tasks": noTasksInGoSDK}},

@@ -75,21 +75,7 @@ async function connectClient(url, requestInit, heard) {
   for (const [method, tell] of Object.entries(notifications(heard))) client.setNotificationHandler(method, tell);
   const transport = new StreamableHTTPClientTransport(new URL(url), { requestInit });
   await client.connect(transport);
-  const job = async ({ name, arguments: args }, { signal }) => {
-    const { taskSession } = await import('./exttasks.mjs');
-    const token = requestInit.headers?.Authorization.slice('Bearer '.length);
-    const session = taskSession(client, { url, token, modern: era === 'modern', who, capabilities });
-    try {
-      const execution = await session.callTool(name, args, { signal });
-      if (execution.kind === 'task') heard('task');
-      const { outcome } = await execution.settle({ signal });
-      if (outcome.status !== 'completed') throw outcome.error ?? new Error(outcome.status);
-      return outcome.result;
-    } finally {
-      await session.close();
-    }
-  };
-  return { client, transport, call: (params, options) => client.callTool(params, options), job };
+  return { client, transport, call: (params, options) => client.callTool(params, options) };
 }
 
 const textOf = (parts) => parts.map((part) => part.text ?? part.resource?.text ?? '').join('');
@@ -117,7 +103,8 @@ const ops = {
     if (level && era === 'modern') params._meta = { 'io.modelcontextprotocol/logLevel': level };
     return result(await call(params, { signal, onprogress: progress ? () => heard('progress') : undefined }));
   },
-  async job({ job }, { name, arguments: args }, _, signal) {
+  async job({ job }, { name, arguments: args }, heard, signal) {
+    if (!job) throw new Error('this client has no tasks');
     return result(await job({ name, arguments: args }, { signal }));
   },
   async prompts({ client }) {
