@@ -111,6 +111,12 @@ func (p *Proxy) weigh(r *http.Request) int64 {
 
 // post reads one message and answers it.
 func (t *turn) post() {
+	var body *rpc.Buffer
+	defer func() { // the last of all: what is told of the request, and said at its end, has parts of it
+		if body != nil {
+			body.Release()
+		}
+	}()
 	defer t.account()
 	defer t.endOutlet()
 	if f := t.looped(); f != nil {
@@ -127,12 +133,11 @@ func (t *turn) post() {
 		t.outcome = outcomeError
 		return
 	}
-	body, f := t.read()
-	if f != nil {
+	var f *failure
+	if body, f = t.read(); f != nil {
 		t.fail(f)
 		return
 	}
-	defer body.Release()
 	t.body = body.Bytes()
 	message, err := rpc.Read(t.body)
 	t.message = message
