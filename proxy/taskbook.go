@@ -18,6 +18,7 @@ type taskBook struct {
 	callers map[taskCaller]map[string]*list.Element // of *knownTask, by the server's id; none is empty
 	order   *list.List                              // the longest unused first
 	bytes   int
+	users   map[string]int // bytes of each user's; without zeros
 }
 
 // taskCaller is one caller at one server.
@@ -47,13 +48,14 @@ func (k *knownTask) size() int {
 
 // Bounds of the book.
 const (
-	maxTasksEach = 256     // of one caller at one server
-	maxTaskBytes = 8 << 20 // of all
-	taskIdle     = 24 * time.Hour
+	maxTasksEach       = 256     // of one caller at one server
+	maxTaskBytes       = 8 << 20 // of all
+	maxTaskBytesOfUser = 1 << 20 // of one user, with all tokens and at all servers
+	taskIdle           = 24 * time.Hour
 )
 
 func newTaskBook(now func() time.Time) *taskBook {
-	return &taskBook{now: now, callers: map[taskCaller]map[string]*list.Element{}, order: list.New()}
+	return &taskBook{now: now, callers: map[taskCaller]map[string]*list.Element{}, order: list.New(), users: map[string]int{}}
 }
 
 // learn notes a task, or that it is still in use. What is known of its progress stays known.
@@ -70,6 +72,7 @@ func (b *taskBook) learn(task knownTask) {
 	if own := b.callers[task.caller]; len(own) >= maxTasksEach {
 		b.remove(leastUsed(own))
 	}
+	b.makeRoom(task.caller.user, task.size())
 	for b.bytes+task.size() > maxTaskBytes && b.order.Len() > 0 {
 		b.remove(b.order.Front())
 	}
@@ -81,6 +84,18 @@ func (b *taskBook) learn(task knownTask) {
 	own[task.id] = b.order.PushBack(&task)
 	b.size.Add(1)
 	b.bytes += task.size()
+	b.users[task.caller.user] += task.size()
+}
+
+// makeRoom forgets the longest unused tasks of a user who has more than a share, so that nobody pushes out those of others by having many. The caller holds mu.
+func (b *taskBook) makeRoom(user string, size int) {
+	for e := b.order.Front(); e != nil && b.users[user]+size > maxTaskBytesOfUser; {
+		oldest := e
+		e = e.Next()
+		if oldest.Value.(*knownTask).caller.user == user {
+			b.remove(oldest)
+		}
+	}
 }
 
 func leastUsed(own map[string]*list.Element) (oldest *list.Element) {
@@ -100,6 +115,9 @@ func (b *taskBook) remove(e *list.Element) {
 		delete(b.callers, task.caller)
 	}
 	b.bytes -= task.size()
+	if b.users[task.caller.user] -= task.size(); b.users[task.caller.user] == 0 {
+		delete(b.users, task.caller.user)
+	}
 }
 
 // forget drops a task that its server does not know any more.
