@@ -103,12 +103,13 @@ func (p *place) alone() (int, error) {
 	return 0, nil
 }
 
-// Close closes the connection.
+// Close closes the connection. Whoever is told of it finds it closed: what is said then must not reach the other end, and look like the end of what was cut off.
 func (c *Conn) Close() error {
+	err := c.tcp.Close()
 	if c.place.held {
 		c.watch.leave(c)()
 	}
-	return c.tcp.Close()
+	return err
 }
 
 // hold begins to watch a connection.

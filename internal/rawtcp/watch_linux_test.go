@@ -224,7 +224,12 @@ func TestWhenGone(t *testing.T) {
 			<-ctx.Done()
 		}
 		told := make(chan struct{}, 2)
-		if !rawtcp.WhenGone(conn, func() { told <- struct{}{} }) {
+		if !rawtcp.WhenGone(conn, func() {
+			if _, err := conn.Write([]byte("x")); what == "it is closed here" && err == nil {
+				t.Error("whoever is told of its close can still write to it")
+			}
+			told <- struct{}{}
+		}) {
 			t.Fatalf("%s: it is not watched", what)
 		}
 		if end != nil {
